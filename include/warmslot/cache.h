@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * warmslot/cache.h - the prompt cache: a tree of blocks by prefix. It knows no engine: state is bytes with a length.
+ *
+ * Words: DESIGN.md section 2. A path is a pinned position in the tree: "the first n units of this prompt".
+ * A block holds up to WARM_BLOCK_UNITS units and its state as pieces: piece k of a block covers its units
+ * [k*piece_units, (k+1)*piece_units), the last piece may be short. Pieces are immutable and refcounted; sibling blocks that
+ * share whole pieces share them by reference.
+ *
+ * Invariants
+ *  (1) A match is exact to the unit and was compared unit by unit.
+ *  (2) No block's units are a prefix of a sibling's: children of one parent are ordered by their units, and the longest common
+ *      prefix with a prompt is found among the two neighbours of its place in that order.
+ *  (3) Only a block without children and without pins is evicted. A pinned path stays whole until released; a block found
+ *      damaged is unlinked at once (nothing finds it any more) and freed when its last pin goes.
+ *  (4) Everything in host memory (extents with slack, units, nodes, child arrays) is taken from the budget before it is
+ *      allocated; the sum never exceeds the limit.
+ *  (5) Bytes are sealed with a checksum after they were written and verified before they are handed to an engine.
+ *
+ * Threads: every function is [engine] (the thread that owns the tree) unless marked [any].
+ * Not here: engines, time slices, plans (sched/). */
+#ifndef WARMSLOT_CACHE_H
+#define WARMSLOT_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "warmslot/err.h"
+#include "warmslot/store.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One KV cell of a prompt. A token is its id (0 <= id < 2^31). Bit 63 is reserved for media cells. */
+typedef uint64_t warm_unit;
+
+#define WARM_BLOCK_UNITS 256u /* a constant of the format */
+#define WARM_PIECE_MIN   16u
+#define WARM_SCOPE_BYTES 32
+
+typedef struct warm_cache warm_cache;
+typedef struct warm_scope warm_scope; /* the root of everything that may be shared; lives as long as the cache */
+typedef struct warm_block warm_block;
+typedef struct warm_piece warm_piece;
+
+typedef struct warm_cache_options {
+    warm_store *store;            /* borrowed; holds the pieces */
+    warm_budget *budget;          /* borrowed; the same the store draws on */
+    uint64_t (*now_ns)(void *ud); /* clock for last-use stamps; NULL = a counter */
+    void *clock_ud;
+} warm_cache_options;
+
+WARM_MUST_USE int warm_cache_new(const warm_cache_options *opt, warm_cache **out, warm_err *err);
+void warm_cache_free(warm_cache *c); /* no path, piece or save may be held */
+
+/* SHA-256 of "warmslot scope 1\n" and of each part with its length: engine text, adapters text, salt. Parts may be NULL. [any] */
+void warm_scope_fingerprint(const char *engine, const char *adapters, const char *salt, uint8_t out[WARM_SCOPE_BYTES]);
+
+/* Finds or creates the scope. The fingerprint decides; WARM_EFULL when its node does not fit in the budget. */
+WARM_MUST_USE int warm_cache_scope(warm_cache *c, const uint8_t fingerprint[WARM_SCOPE_BYTES], warm_scope **out);
+
+/* A pinned position. Copy only with warm_path_clone; release exactly once. All zero = no path. */
+typedef struct warm_path {
+    warm_block *block_; /* the block that holds the unit before the position; the root at position 0 */
+    size_t n_units;     /* position: number of units covered */
+} warm_path;
+
+/* Length of the longest prefix of units[0..n) that is in the tree. Changes nothing, pins nothing. */
+size_t warm_cache_match(const warm_cache *c, const warm_scope *s, const warm_unit *units, size_t n);
+
+/* Finds the longest prefix, pins it, and marks it as used now. Always succeeds: a miss is the path at position 0.
+ * Returns out->n_units. Cost: one comparison of the matched units and one binary search per level, no hashing. */
+size_t warm_cache_lookup(warm_cache *c, warm_scope *s, const warm_unit *units, size_t n, warm_path *out);
+
+void warm_path_clone(warm_cache *c, const warm_path *p, warm_path *out);
+void warm_path_release(warm_cache *c, warm_path *p); /* zeroes *p; releasing a zero path is allowed */
+
+/* ---- loading ---- */
+
+typedef struct warm_piece_view {
+    warm_piece *piece; /* one reference, to be given back with warm_piece_unref */
+    size_t start;      /* absolute position of its first unit */
+    size_t n_units;
+    const uint8_t *data;
+    size_t bytes;
+} warm_piece_view;
+
+/* The piece that covers position pos < p->n_units. It may begin before pos and end behind p->n_units. */
+void warm_path_piece(warm_cache *c, const warm_path *p, size_t pos, warm_piece_view *out);
+void warm_piece_unref(warm_cache *c, warm_piece *piece);
+
+enum warm_piece_state {
+    WARM_PIECE_WRITTEN = 0, /* bytes are there, checksum not yet computed */
+    WARM_PIECE_SEALED,      /* checksum computed */
+    WARM_PIECE_DAMAGED      /* a verification failed */
+};
+/* [any], by the holder of a reference: computes the checksum once (seal), compares it (verify: 0 or WARM_ECORRUPT; a piece that
+ * is not sealed yet is sealed). Different threads may do this to one piece at the same time. */
+void warm_piece_seal(warm_piece *piece);
+WARM_MUST_USE int warm_piece_verify(warm_piece *piece);
+enum warm_piece_state warm_piece_state_get(const warm_piece *piece);
+
+/* Unlinks the block of this path that holds pos, and everything below it. Counted as damaged. */
+void warm_cache_quarantine(warm_cache *c, const warm_path *p, size_t pos);
+
+/* ---- saving ---- */
+
+/* Moves the path forward over what the tree already has of units[0..n) (n >= p->n_units; the first p->n_units units are the path's
+ * own). If a block of the path was unlinked meanwhile, the path falls back to what is still there. Returns p->n_units. */
+size_t warm_cache_advance(warm_cache *c, warm_path *p, const warm_unit *units, size_t n);
+
+/* The next range to save for a sequence whose first n units are in the context, given the path reached by warm_cache_advance:
+ * [*start, *start + *count), aligned as the block's pieces are, at most piece_units long (the size for a block
+ * that is begun here: a power of two in WARM_PIECE_MIN..WARM_BLOCK_UNITS). It begins before the path's position when a short last piece is replaced or
+ * a shared piece is split. Returns false when there is nothing to save. */
+bool warm_cache_next_piece(const warm_cache *c, const warm_path *p, size_t n, size_t piece_units, size_t *start, size_t *count);
+
+typedef struct warm_save {
+    uint8_t *data; /* write exactly `bytes` here */
+    size_t bytes;
+    size_t start, count;
+    size_t piece_units;
+    warm_piece *piece_;
+} warm_save;
+
+/* Makes room (evicting leaves) and hands out memory for the range given by warm_cache_next_piece. WARM_EFULL when everything
+ * that is left is pinned or larger than the budget. The blocks of p are not evicted. */
+WARM_MUST_USE int warm_cache_save_begin(warm_cache *c, const warm_path *p, size_t start, size_t count, size_t piece_units,
+                                        size_t bytes, warm_save *out);
+/* Puts the piece into the tree behind p and moves p to start + count. units[0..start+count) are the sequence's. Consumes *s, also on
+ * failure. If v is not NULL it receives a reference to the piece, for sealing it. WARM_EFULL: room for the node was not to be had; the piece is dropped. */
+WARM_MUST_USE int warm_cache_save_commit(warm_cache *c, warm_path *p, warm_save *s, const warm_unit *units, warm_piece_view *v);
+void warm_cache_save_abort(warm_cache *c, warm_save *s);
+
+/* ---- administration ---- */
+
+/* Sets the limit and evicts until it is kept. Pinned blocks can keep it above for a while: then the limit is lowered to what
+ * is used, WARM_EAGAIN is returned, and the call is to be repeated. */
+WARM_MUST_USE int warm_cache_set_budget(warm_cache *c, size_t limit_bytes);
+/* Evicts everything that is not pinned. */
+void warm_cache_clear(warm_cache *c);
+
+typedef struct warm_cache_stats {
+    size_t n_blocks, n_pieces, n_units; /* n_units: sum over blocks; units shared by siblings count in each */
+    size_t piece_bytes;                 /* held by pieces, each once */
+    size_t index_bytes;                 /* nodes, units, child arrays, piece headers */
+    size_t budget_limit_bytes, budget_used_bytes, budget_peak_bytes;
+    uint64_t n_lookups, n_units_asked, n_units_matched;
+    uint64_t n_saved, saved_bytes;
+    uint64_t n_evicted, evicted_bytes;
+    uint64_t n_refused; /* saves that found no room */
+    uint64_t n_damaged;
+} warm_cache_stats;
+void warm_cache_stats_get(const warm_cache *c, warm_cache_stats *out);
+
+/* Walks the whole tree and asserts the invariants (tests, debug builds). Cost: linear. */
+void warm_cache_check(const warm_cache *c);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

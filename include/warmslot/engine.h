@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * warmslot/engine.h - what computes: the boundary between the scheduler and a model.
+ *
+ * Two engines implement it: src/llama (libllama) and src/sim (no model). Everything above sees only this header.
+ * A sequence is the list of cells of one prompt in the engine's context, positions 0..n-1 once each. Cells live in one pool
+ * (unified KV); seq_cp shares them without a copy. Sequence ids are 0..n_seq_max-1.
+ *
+ * Errors: no C++ exception leaves an engine; it becomes WARM_EENGINE with its text.
+ * Threads: the warm_engine_ops are [engine] (one thread owns the context) unless marked; the warm_text_ops are [any]. */
+#ifndef WARMSLOT_ENGINE_H
+#define WARMSLOT_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "warmslot/err.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct warm_engine warm_engine;
+typedef struct warm_sampler warm_sampler; /* one per running task; used on the engine thread only, freed there */
+
+/* Constant after open. Strings are owned by the engine. */
+typedef struct warm_engine_info {
+    uint32_t n_ctx;     /* cells in the pool */
+    uint32_t n_seq_max; /* sequence ids that may be used (scratch ones already taken off) */
+    uint32_t n_batch, n_ubatch;
+    uint32_t n_vocab, n_ctx_train, n_embd;
+    uint64_t n_params, model_bytes;
+    const char *scope;      /* canonical text of everything that decides what state may be shared: model content, KV layout,
+                                flash attention, rope, engine release (DESIGN.md "scope"); adapters and salt not included */
+    const char *model_path; /* "" for the simulated engine */
+    const char *model_desc; /* "llama 30M Q8_0" */
+    const char *ftype;
+    const char *arch;
+    const char *build;         /* engine release, "libllama v0.5.0" */
+    const char *chat_template; /* source text, "" if none */
+    const char *bos_text, *eos_text;
+    int32_t vocab_type;
+    int32_t bos, eos; /* token ids, -1 = none */
+    bool add_bos;
+} warm_engine_info;
+
+/* A step's work. Rows of one sequence are in order of position. */
+typedef struct warm_batch {
+    size_t n; /* <= n_batch */
+    const int32_t *token;
+    const int32_t *pos;
+    const int32_t *seq;
+    const uint8_t *want; /* 1: logits of this row are needed (row index = its index in the batch) */
+} warm_batch;
+
+enum { WARM_SAMPLERS_MAX = 16, WARM_DRY_BREAKERS_MAX = 32 };
+
+typedef struct warm_logit_bias {
+    int32_t token;
+    float bias; /* -INFINITY: never */
+} warm_logit_bias;
+
+/* Sampling parameters; names, meanings and defaults are llama-server's. warm_sampling_default fills the defaults. Strings and arrays are
+ * borrowed: they must outlive the sampler_new call only. */
+typedef struct warm_sampling {
+    uint32_t seed; /* 0xFFFFFFFF: random */
+    int32_t n_probs, min_keep, top_k;
+    float top_p, min_p, top_n_sigma, xtc_probability, xtc_threshold, typ_p;
+    float temp, dynatemp_range, dynatemp_exponent;
+    int32_t penalty_last_n;
+    float penalty_repeat, penalty_freq, penalty_present;
+    float dry_multiplier, dry_base;
+    int32_t dry_allowed_length, dry_penalty_last_n;
+    const char *dry_breakers[WARM_DRY_BREAKERS_MAX];
+    int32_t n_dry_breakers; /* -1: the defaults */
+    float adaptive_target, adaptive_decay;
+    int32_t mirostat;
+    float mirostat_tau, mirostat_eta;
+    bool ignore_eos;
+    bool post_sampling_probs;
+    const char *samplers[WARM_SAMPLERS_MAX]; /* names in order, as in llama-server's "samplers" */
+    int32_t n_samplers;                      /* -1: the defaults */
+    const warm_logit_bias *logit_bias;
+    size_t n_logit_bias;
+    const char *grammar;     /* GBNF, or NULL */
+    const char *json_schema; /* JSON text, converted by the engine; not together with grammar */
+} warm_sampling;
+
+void warm_sampling_default(warm_sampling *s);
+
+typedef struct warm_token_prob {
+    int32_t token;
+    float p; /* log probability before sampling, or probability after it with post_sampling_probs */
+} warm_token_prob;
+
+typedef struct warm_sampled {
+    int32_t token;
+    float p; /* of the token itself, as in warm_token_prob */
+    bool is_eog;
+    warm_token_prob *probs; /* the n_probs likeliest, descending; the sampler owns it until its next sample */
+    size_t n_probs;
+} warm_sampled;
+
+typedef struct warm_engine_ops {
+    const char *name; /* "llama", "sim" */
+
+    /* Computes the batch. WARM_EFULL: no free cells, nothing was changed. WARM_EENGINE: the cells of this batch are gone or
+     * undefined; the caller removes the sequences it named. */
+    int (*decode)(warm_engine *e, const warm_batch *b, warm_err *err);
+    /* Logits of row `row` of the last decode, n_vocab floats, owned by the engine until the next one. NULL if the row was not wanted. */
+    const float *(*logits)(warm_engine *e, size_t row);
+
+    /* Removes positions [p0, p1) of a sequence; p1 < 0 = to the end. Other sequences keep their shares. */
+    void (*seq_rm)(warm_engine *e, int32_t seq, int32_t p0, int32_t p1);
+    /* Shares the cells of [p0, p1) of src with dst, which must not have them. */
+    void (*seq_cp)(warm_engine *e, int32_t src, int32_t dst, int32_t p0, int32_t p1);
+    /* Forgets every sequence; with data, clears the memory too (after damage). */
+    void (*clear)(warm_engine *e, bool data);
+
+    /* State of n units as bytes: the exact size a save of n units returns. Pure function of n. */
+    size_t (*state_bytes)(const warm_engine *e, size_t n);
+    /* Copies the state of [p0, p0+n) of seq into dst (cap >= state_bytes(n)). Changes no sequence. Returns the bytes written or WARM_E*. */
+    int64_t (*state_save)(warm_engine *e, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err);
+    /* Appends [p0, p1) of a saved state, which covers positions [first, first+n), to seq, which ends at p0. On failure the sequence is
+     * as before. WARM_EFULL: no free cells (a load needs n free cells, also when fewer are kept). */
+    int (*state_load)(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
+                      warm_err *err);
+    /* First and last position of a sequence in the context, -1 when it is empty, and their number is not checked. For tests and assertions. */
+    void (*seq_range)(warm_engine *e, int32_t seq, int32_t *min, int32_t *max);
+
+    /* A sampler for one task. [any] thread may create it; WARM_EINVAL with the parser's words for a bad grammar, schema, sampler name or bias token. */
+    int (*sampler_new)(warm_engine *e, const warm_sampling *s, warm_sampler **out, warm_err *err);
+    void (*sampler_free)(warm_engine *e, warm_sampler *s);
+    /* Feeds prompt tokens to the penalties (generated = false), or the token just sampled (true: the grammar too). */
+    int (*sampler_accept)(warm_engine *e, warm_sampler *s, int32_t token, bool generated, warm_err *err);
+    int (*sample)(warm_engine *e, warm_sampler *s, size_t row, warm_sampled *out, warm_err *err);
+
+    void (*close)(warm_engine *e);
+} warm_engine_ops;
+
+/* Text functions. [any] thread; results are malloc'ed and freed by the caller with free(). */
+typedef struct warm_text_ops {
+    int (*tokenize)(warm_engine *e, const char *text, size_t len, bool add_special, bool parse_special, int32_t **tokens, size_t *n,
+                    warm_err *err);
+    /* Bytes of one token, not always whole UTF-8. Returns the length (may exceed cap: nothing was written). */
+    size_t (*token_piece)(warm_engine *e, int32_t token, bool special, char *buf, size_t cap);
+    bool (*token_is_eog)(warm_engine *e, int32_t token);
+    /* Renders the chat template. request_json is the whole body of a chat request (messages, tools, chat_template_kwargs,
+     * add_generation_prompt, ...), already known to be JSON. WARM_EINVAL with the template's own words; WARM_ENOTSUP if the model has none. */
+    int (*chat_render)(warm_engine *e, const char *request_json, size_t len, char **prompt, size_t *prompt_len, warm_err *err);
+} warm_text_ops;
+
+struct warm_engine {
+    const warm_engine_ops *ops;
+    const warm_text_ops *text;
+    const warm_engine_info *info;
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

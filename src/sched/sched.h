@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sched/sched.h - the scheduler: queue, slots, sequences, batches, and the cache's work in slices between decode steps.
+ *
+ * One thread owns the engine and the tree and runs warm_sched_step in a loop: take messages, plan and admit queued tasks, do
+ * cache work within the slice budget, build a batch of one token per generating slot and chunks of prefill, decode, sample,
+ * emit. Everything else talks to it by messages.
+ * Threads: marked. */
+#ifndef WARM_SCHED_SCHED_H
+#define WARM_SCHED_SCHED_H
+
+#include "base/clock.h"
+#include "base/worker.h"
+#include "sched/task.h"
+
+typedef struct warm_sched warm_sched;
+
+typedef struct warm_sched_options {
+    warm_engine *engine;     /* borrowed */
+    warm_cache *cache;       /* borrowed; NULL = tiers off, residents still match */
+    warm_store *store;       /* borrowed; only its figures are published. NULL with cache NULL */
+    warm_worker *worker;     /* borrowed: seals and verifies pieces; a worker without threads runs jobs at once (simulation) */
+    const warm_clock *clock; /* borrowed */
+    uint32_t n_slots;
+    uint32_t max_residents; /* 0 = as many as sequence ids allow */
+    uint64_t slice_ns;      /* cache work between two decode steps while any slot generates; 0 = 2 ms */
+    bool log_prompts;       /* text of both sides of a mismatch in the log */
+    bool cache_prompt;      /* default false means: --no-cache-prompt */
+} warm_sched_options;
+
+WARM_MUST_USE int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err);
+/* Fails what is queued or running with WARM_ECLOSED and frees. Not while warm_sched_run runs. */
+void warm_sched_free(warm_sched *s);
+
+/* [any] Takes the task. After this returns its events may arrive. */
+void warm_sched_submit(warm_sched *s, warm_task *t);
+/* [any] Ends a task early; it answers with WARM_EV_FAILED/WARM_ECANCELED (or had ended already: no effect). */
+void warm_sched_cancel(warm_sched *s, uint64_t task_id);
+
+/* [engine] One turn. Returns true if there was something to do; false = idle until a message or `*wake_ns` (UINT64_MAX = none). */
+bool warm_sched_step(warm_sched *s, uint64_t *wake_ns);
+/* [engine] Steps until warm_sched_stop; sleeps when idle. */
+void warm_sched_run(warm_sched *s);
+/* [any] */
+void warm_sched_stop(warm_sched *s);
+
+enum warm_slot_state { WARM_SLOT_IDLE, WARM_SLOT_LOADING, WARM_SLOT_PREFILL, WARM_SLOT_GENERATING, WARM_SLOT_PARKED };
+
+typedef struct warm_slot_status {
+    int32_t id;
+    enum warm_slot_state state;
+    uint64_t id_task;
+    size_t n_prompt, n_prompt_processed, n_prompt_cached, n_decoded;
+    int32_t n_remain;
+} warm_slot_status;
+
+typedef struct warm_sched_status {
+    uint32_t n_slots;
+    warm_slot_status *slots; /* n_slots, owned by the caller's copy */
+    uint32_t n_queued, n_running, n_parked, n_residents;
+    size_t n_cells, n_cells_used;
+    /* counters since start */
+    uint64_t n_tasks, n_prompt_tokens, n_prompt_device, n_prompt_ram, n_prompt_computed, n_predicted, n_decode_steps,
+        n_busy_slot_steps;
+    double prompt_seconds, predicted_seconds;
+    size_t n_tokens_max;
+    bool has_cache;
+    warm_cache_stats cache;
+    warm_store_stats store;
+} warm_sched_status;
+
+/* [any] A copy of the status published after the latest step; free with warm_sched_status_free. */
+WARM_MUST_USE int warm_sched_status_get(warm_sched *s, warm_sched_status *out);
+void warm_sched_status_free(warm_sched_status *st);
+
+#endif
