@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * config/config.h - every option, once: options.c holds ONE table from which the command line, the LLAMA_ARG_* environment, --help and the documents come.
+ *
+ * Names, short forms, environment variables and meanings are llama-server's. Later sources win: defaults, environment, command line.
+ * Options that only the engine understands (-ngl, -ot, --rope-*, ...) are not interpreted here: they are checked for their arity
+ * and handed on, in order, as engine_argv, which libllama's own parser reads. A known option without effect here is accepted
+ * with a warning; an unknown one is refused with the nearest name. Threads: none; read-only after warm_config_parse. */
+#ifndef WARM_CONFIG_CONFIG_H
+#define WARM_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "warmslot/err.h"
+
+typedef struct warm_config_sampling { /* defaults for requests that do not say; mirrors warm_sampling */
+    uint32_t seed;
+    int32_t min_keep, top_k;
+    float top_p, min_p, top_n_sigma, xtc_probability, xtc_threshold, typ_p;
+    float temp, dynatemp_range, dynatemp_exponent;
+    int32_t penalty_last_n;
+    float penalty_repeat, penalty_freq, penalty_present;
+    float dry_multiplier, dry_base;
+    int32_t dry_allowed_length, dry_penalty_last_n;
+    float adaptive_target, adaptive_decay;
+    int32_t mirostat;
+    float mirostat_tau, mirostat_eta;
+    bool ignore_eos;
+    const char *samplers;    /* "penalties;dry;..." or NULL */
+    const char *sampler_seq; /* short form "edskypmxt" or NULL */
+    const char *grammar, *json_schema;
+} warm_config_sampling;
+
+typedef struct warm_config {
+    /* model */
+    const char *model, *alias;
+    const char *chat_template; /* source text or built-in name, NULL = the model's */
+    const char *chat_template_file;
+    /* slots and cache */
+    int n_parallel;        /* -1: as llama-server's default, 4 */
+    int64_t cache_ram_mib; /* -1 no limit (with a reserve for the machine), 0 off */
+    bool cache_prompt;
+    double slice_ms; /* --cache-slice-ms */
+    /* server */
+    const char **hosts;
+    size_t n_hosts;
+    int port;
+    const char *api_prefix;
+    const char **api_keys; /* --api-key (comma list), --api-key-file */
+    size_t n_api_keys;
+    int timeout_s, threads_http, sse_ping_interval_s;
+    bool metrics, slots, props;
+    int n_predict;
+    warm_config_sampling sampling;
+    /* log */
+    int verbosity; /* llama-server's: 1 error, 2 warning, 3 info, 4+ debug */
+    bool log_json, log_prompts;
+    const char *log_file;
+    /* engine: as its own parser reads them; argv[0] is "warmslot"; -m is included */
+    const char **engine_argv;
+    size_t n_engine_argv;
+    /* what was accepted without effect, one sentence each, to be logged */
+    const char **warnings;
+    size_t n_warnings;
+    void *memory_; /* owns every string above */
+} warm_config;
+
+enum warm_config_result { WARM_CONFIG_OK = 0, WARM_CONFIG_HELP, WARM_CONFIG_VERSION };
+
+/* argv[0] is skipped. Returns warm_config_result, or WARM_EINVAL with a sentence. env NULL = environ. A required model is not checked here. */
+WARM_MUST_USE int warm_config_parse(int argc, char **argv, char **env, warm_config *out, warm_err *err);
+void warm_config_free(warm_config *c);
+void warm_config_help(int fd);
+
+#endif
