@@ -2,10 +2,10 @@
  *
  * base/sysmem.c - memory that can still be had (base/sysmem.h).
  *
- * Two cgroup hierarchies are looked at: v2 ("0::/path" in /proc/self/cgroup, mounted at /sys/fs/cgroup or, on hybrid machines, at
- * /sys/fs/cgroup/unified) and the memory controller of v1. Any ancestor may set the limit that bites, so each path is walked up to the mount.
- * Inside a container the path may be the host's while the mount shows the container's own group as its root: then nothing
- * exists on the way up but the root, which is the right one. Files that are missing say nothing.
+ * Two cgroup hierarchies are looked at: v2 ("0::/path" in /proc/self/cgroup, mounted at /sys/fs/cgroup or, on hybrid machines,
+ * at /sys/fs/cgroup/unified) and the memory controller of v1. Any ancestor may set the limit that bites, so each path is walked
+ * up to the mount. Inside a container the path may be the host's while the mount shows the container's own group as its root:
+ * then nothing exists on the way up but the root, which is the right one. Files that are missing say nothing.
  * Threads: all [any]. */
 #include "base/sysmem.h"
 
