@@ -2,25 +2,29 @@
 # One executable per tests/{unit,model,torture}/test_*.c (cmocka), per bench/*.c, and, with clang, per tests/fuzz/fuzz_*.c.
 #
 # A program is linked with the layers that its #include lines name, so that a layer's tests need nothing above it, and so that the
-# thread sanitizer build knows which tests it can run. One that includes a file of tests/ is linked with everything. Other .c files in
-# a folder of tests/ are shared by the tests of that folder.
+# thread sanitizer build knows which tests it can run. Other .c files in a folder of tests/ are shared by the tests of that folder.
 
-set(test_layers_all api tools sim)
-
-# out: the layers that file names in its #include lines
+# out: the layers that file names in its #include lines, or that headers of tests/ which it includes name
 function(layers_of file out)
   file(STRINGS ${file} lines REGEX "^#include \"[^\"]+\"")
+  get_filename_component(folder ${file} DIRECTORY)
   set(found)
   foreach(line ${lines})
     string(REGEX REPLACE "^#include \"([^\"]+)\".*" "\\1" path "${line}")
-    if(path MATCHES "^warmslot/err\\.h$")
+    if(path STREQUAL "warmslot/err.h")
       list(APPEND found base)
     elseif(path MATCHES "^warmslot/(store|cache|engine)\\.h$")
       list(APPEND found ${CMAKE_MATCH_1})
     elseif(path MATCHES "^([a-z]+)/" AND EXISTS ${CMAKE_SOURCE_DIR}/src/${path})
       list(APPEND found ${CMAKE_MATCH_1})
+    elseif(EXISTS ${folder}/${path})
+      layers_of(${folder}/${path} of_header)
+      list(APPEND found ${of_header})
+    elseif(EXISTS ${CMAKE_SOURCE_DIR}/tests/${path})
+      layers_of(${CMAKE_SOURCE_DIR}/tests/${path} of_header)
+      list(APPEND found ${of_header})
     else()
-      list(APPEND found ${test_layers_all})
+      list(APPEND found api tools sim)
     endif()
   endforeach()
   if(NOT found)
