@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cache/evict.c - room: every byte of the index is taken from the budget before it is allocated, and what is in the way is evicted.
+ *
+ * Bytes that pieces free stay with the store, still counted, because touched pages are worth keeping for the next piece. The
+ * index can't use those, so it has the store give back just what it lacks before a block is evicted for it.
+ *
+ * Invariants
+ *  (1) budget.used = store's used + store's free + stats.index_bytes, and never more than the limit.
+ *  (2) Only a leaf without pins is evicted; a request larger than the limit evicts nothing. */
+#include "cache/cache_internal.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+/* glibc's malloc: 8 bytes of header, steps of 16, 32 at least; large ones are mapped in whole pages. */
+size_t warm__evict_cost(size_t n) {
+    if (n >= 128u * 1024u) return (n + 16u + 4095u) & ~(size_t)4095u;
+    size_t chunk = (n + 8u + 15u) & ~(size_t)15u;
+    return chunk < 32u ? 32u : chunk;
+}
+
+bool warm__evict_one(warm_cache *c) {
+    warm_block *victim = warm__policy_victim(c);
+    if (!victim) return false;
+    size_t before = c->stats.piece_bytes + c->stats.index_bytes;
+    warm__tree_kill(c, victim);
+    c->stats.n_evicted++;
+    c->stats.evicted_bytes += before - (c->stats.piece_bytes + c->stats.index_bytes);
+    return true;
+}
+
+/* Has the store give back at least `lack` bytes of its free ones, or all. True if the budget's use went down. */
+static bool trim(warm_cache *c, size_t lack) {
+    warm_store_stats st;
+    c->store->ops->stats(c->store, &st);
+    size_t before = c->budget->used_bytes;
+    if (st.free_bytes) c->store->ops->trim(c->store, st.free_bytes > lack ? st.free_bytes - lack : 0);
+    return c->budget->used_bytes < before;
+}
+
+int warm__evict_alloc(warm_cache *c, size_t n, void **out) {
+    size_t cost = warm__evict_cost(n);
+    warm_budget *b = c->budget;
+    if (cost > b->limit_bytes) return WARM_EFULL;
+    while (warm_budget_take(b, cost) != 0) {
+        if (!trim(c, b->used_bytes + cost - b->limit_bytes) && !warm__evict_one(c)) return WARM_EFULL;
+    }
+    void *p = warm_malloc(n);
+    if (!p) {
+        warm_budget_give(b, cost);
+        return WARM_ENOMEM;
+    }
+    c->stats.index_bytes += cost;
+    *out = p;
+    return 0;
+}
+
+void warm__evict_dealloc(warm_cache *c, void *p, size_t n) {
+    size_t cost = warm__evict_cost(n);
+    free(p);
+    c->stats.index_bytes -= cost;
+    warm_budget_give(c->budget, cost);
+}
+
+bool warm__evict_shrink(warm_cache *c, void **p, size_t n, size_t smaller) {
+    void *q = warm_realloc(*p, smaller);
+    if (!q) return false;
+    *p = q;
+    size_t given = warm__evict_cost(n) - warm__evict_cost(smaller);
+    c->stats.index_bytes -= given;
+    warm_budget_give(c->budget, given);
+    return true;
+}
+
+int warm_cache_set_budget(warm_cache *c, size_t limit_bytes) {
+    warm_budget *b = c->budget;
+    while (b->used_bytes > limit_bytes) {
+        if (trim(c, b->used_bytes - limit_bytes) || warm__evict_one(c)) continue;
+        b->limit_bytes = b->used_bytes;
+        return WARM_EAGAIN;
+    }
+    b->limit_bytes = limit_bytes;
+    return 0;
+}
+
+void warm_cache_clear(warm_cache *c) {
+    while (warm__evict_one(c)) continue;
+    c->store->ops->trim(c->store, 0);
+}
