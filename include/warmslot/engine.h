@@ -43,6 +43,8 @@ typedef struct warm_engine_info {
     int32_t vocab_type;
     int32_t bos, eos; /* token ids, -1 = none */
     bool add_bos;
+    bool
+        ranges; /* state can be saved and loaded in ranges, and sequences shared in part (state_save, state_load, partial seq_cp) */
 } warm_engine_info;
 
 /* A step's work. Rows of one sequence are in order of position. */

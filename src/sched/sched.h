@@ -22,10 +22,9 @@ typedef struct warm_sched_options {
     warm_worker *worker;     /* borrowed: seals and verifies pieces; a worker without threads runs jobs at once (simulation) */
     const warm_clock *clock; /* borrowed */
     uint32_t n_slots;
-    uint32_t max_residents; /* 0 = as many as sequence ids allow */
+    uint32_t max_residents; /* idle sequences kept in the context; 0 = as many as sequence ids allow */
     uint64_t slice_ns;      /* cache work between two decode steps while any slot generates; 0 = 2 ms */
     bool log_prompts;       /* text of both sides of a mismatch in the log */
-    bool cache_prompt;      /* default false means: --no-cache-prompt */
 } warm_sched_options;
 
 WARM_MUST_USE int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err);
@@ -37,8 +36,11 @@ void warm_sched_submit(warm_sched *s, warm_task *t);
 /* [any] Ends a task early; it answers with WARM_EV_FAILED/WARM_ECANCELED (or had ended already: no effect). */
 void warm_sched_cancel(warm_sched *s, uint64_t task_id);
 
-/* [engine] One turn. Returns true if there was something to do; false = idle until a message or `*wake_ns` (UINT64_MAX = none). */
-bool warm_sched_step(warm_sched *s, uint64_t *wake_ns);
+/* [any] Changes the cache's budget; takes effect in the next turn, or as soon as pinned blocks allow. */
+void warm_sched_set_budget(warm_sched *s, size_t limit_bytes);
+
+/* [engine] One turn. Returns true if there was something to do; false = idle until a message comes or a job of the worker ends. */
+bool warm_sched_step(warm_sched *s);
 /* [engine] Steps until warm_sched_stop; sleeps when idle. */
 void warm_sched_run(warm_sched *s);
 /* [any] */

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sched/admit.c - from the queue into a slot: the plan, and room for it in the context.
+ *
+ * The context is one pool of cells. A running slot has reserved what its prompt still needs and up to WARM_PREDICT_RESERVE cells of
+ * generation; the sum of all reserves is kept free. Room comes from residents, oldest first; when that is not enough while generating, the youngest
+ * running task is parked: its cells are saved and given away, and it starts again from the cache when there is room. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "sched/sched_internal.h"
+
+static size_t predict_reserve(const warm_sched *s, const warm_task *t, size_t n_want, size_t n_decoded) {
+    size_t n = WARM_PREDICT_RESERVE;
+    if (t->n_predict >= 0 && (size_t)t->n_predict < n) n = (size_t)t->n_predict;
+    n = n > n_decoded ? n - n_decoded : 0;
+    size_t left = n_want < s->info->n_ctx ? s->info->n_ctx - n_want : 0;
+    return n < left ? n : left;
+}
+
+size_t warm__slot_reserved(const warm_sched *s, const warm_slot *sl) {
+    if (!sl->seq) return 0;
+    return sl->seq->n_want - sl->seq->n + predict_reserve(s, sl->task, sl->seq->n_want, sl->n_decoded);
+}
+
+static size_t reserved_by_all(const warm_sched *s) {
+    size_t sum = 0;
+    for (uint32_t i = 0; i < s->n_slots; i++) sum += warm__slot_reserved(s, &s->slots[i]);
+    return sum;
+}
+
+/* Cells that running sequences list, shared ones once: what no resident can give back. */
+static size_t cells_running(const warm_sched *s) {
+    uint8_t *seen = warm_xcalloc(s->pool.n_cells, 1);
+    size_t n = 0;
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        const warm_seq *q = s->slots[i].seq;
+        for (size_t k = 0; q && k < q->n; k++) {
+            n += !seen[q->cells[k]];
+            seen[q->cells[k]] = 1;
+        }
+    }
+    free(seen);
+    return n;
+}
+
+static bool any_generating(const warm_sched *s) {
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        if (s->slots[i].state == WARM_SLOT_GENERATING) return true;
+    }
+    return false;
+}
+
+/* Drops the oldest resident. Saving what is left of it comes first: in slices while somebody would wait for it (urgent; false for now), at once otherwise
+ * or when forced. */
+static bool drop_oldest(warm_sched *s, const warm_seq *except, bool force) {
+    warm_seq *q = warm__seq_oldest_resident(s, except);
+    if (!q) return false;
+    if (!q->saved && !force && any_generating(s)) {
+        s->urgent = q;
+        return false;
+    }
+    warm__save_all(s, q);
+    warm__seq_drop(s, q);
+    return true;
+}
+
+static bool keep_reserves(warm_sched *s, bool force) {
+    while (warm_pool_free_cells(&s->pool) < reserved_by_all(s)) {
+        if (!drop_oldest(s, NULL, force)) return false;
+    }
+    return true;
+}
+
+static void park(warm_sched *s, warm_slot *sl) {
+    warm_seq *q = sl->seq;
+    warm_log_info("sched", "task=%llu slot=%d parked at %zu units: the context is full", (unsigned long long)sl->task->id, sl->id,
+                  q->n);
+    if (sl->load) warm__load_end(s, sl);
+    sl->n_parked = q->n_want;
+    sl->parked_units = warm_xmalloc(q->n_want * sizeof *q->units);
+    memcpy(sl->parked_units, q->units, q->n_want * sizeof *q->units);
+    q->slot = NULL;
+    q->saved = false;
+    warm__save_all(s, q);
+    warm__seq_drop(s, q);
+    sl->seq = NULL;
+    sl->state = WARM_SLOT_PARKED;
+}
+
+bool warm__make_room_for_step(warm_sched *s) {
+    while (!keep_reserves(s, true)) {
+        warm_slot *youngest = NULL;
+        unsigned n_running = 0;
+        for (uint32_t i = 0; i < s->n_slots; i++) {
+            warm_slot *sl = &s->slots[i];
+            if (!sl->seq) continue;
+            n_running++;
+            if (!youngest || sl->order > youngest->order) youngest = sl;
+        }
+        if (n_running < 2) return false;
+        park(s, youngest);
+    }
+    return true;
+}
+
+static warm_plan make_plan(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, warm_plan_seq *seqs,
+                           warm_seq **who) {
+    warm_plan_input in = {
+        .n_prompt = n, .seqs = seqs, .ranges = s->info->ranges, .compute_ns_per_unit = s->rates.prefill_ns_per_unit};
+    for (uint32_t i = 0; t->cache_prompt && i < s->n_seqs; i++) {
+        warm_seq *q = &s->seqs[i];
+        if (!q->in_use || !q->cached || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint)) continue;
+        seqs[in.n_seqs] = (warm_plan_seq){.n = q->n, .n_match = warm__seq_match(q, units, n), .running = q->slot != NULL};
+        who[in.n_seqs++] = q;
+    }
+    warm_scope *scope;
+    if (s->kv && t->cache_prompt && !warm_cache_scope(s->o.cache, t->fingerprint, &scope)) {
+        in.n_tree = warm_cache_match(s->o.cache, scope, units, n);
+        double rate = warm_kv_rates_get(s->kv).load_bytes_per_ns;
+        if (rate > 0) in.load_ns_per_unit = (double)s->e->ops->state_bytes(s->e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS / rate;
+    }
+    return warm_plan_make(&in);
+}
+
+/* Whether the plan could ever get its room with what runs now, all residents gone. Asked first, so that none is dropped in vain. */
+static bool could_fit(const warm_sched *s, const warm_task *t, const warm_plan *p, const warm_seq *src, size_t n,
+                      size_t n_decoded) {
+    size_t shared = src && src->slot ? p->n_device : 0;
+    size_t need = n - shared + predict_reserve(s, t, n, n_decoded);
+    return cells_running(s) + reserved_by_all(s) + need <= s->info->n_ctx;
+}
+
+static warm_seq *begin_seq(warm_sched *s, warm_slot *sl, const warm_plan *p, warm_seq *src) {
+    warm_seq *q = src;
+    if (!src || !p->take_over) {
+        const warm_task *t = sl->task;
+        while (!(q = src ? warm__seq_fork(s, src, p->n_device, t) : warm__seq_new(s, t))) {
+            if (!drop_oldest(s, src, false)) return NULL;
+        }
+    }
+    q->slot = sl;
+    sl->seq = q;
+    return q;
+}
+
+/* Takes back what begin_seq did: there was no room after all. */
+static void unbegin(warm_sched *s, warm_slot *sl, bool taken_over) {
+    warm_seq *q = sl->seq;
+    sl->seq = NULL;
+    q->slot = NULL;
+    q->n_want = q->n;
+    if (!taken_over) warm__seq_drop(s, q);
+}
+
+static void begin_load(warm_sched *s, warm_slot *sl, size_t n_load) {
+    warm_seq *q = sl->seq;
+    warm_scope *scope;
+    sl->state = WARM_SLOT_PREFILL;
+    if (q->has_path) {
+        warm_path_release(s->o.cache, &q->path);
+        q->has_path = false;
+    }
+    if (!s->kv || !q->cached || warm_cache_scope(s->o.cache, q->fingerprint, &scope)) return;
+    warm_cache_lookup(s->o.cache, scope, q->units, n_load, &q->path);
+    q->has_path = true;
+    if (q->path.n_units <= q->n) return;
+    sl->load = warm_kv_load_begin(s->kv, q->id, &q->path, q->n);
+    sl->state = WARM_SLOT_LOADING;
+}
+
+/* Tries to give the slot's task (new or parked) its sequence. units[0..n) have to be in the context before the next token is sampled. */
+static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n) {
+    warm_plan_seq *seqs = warm_xcalloc(s->n_seqs, sizeof *seqs);
+    warm_seq **who = warm_xcalloc(s->n_seqs, sizeof *who);
+    warm_plan p = make_plan(s, sl->task, units, n, seqs, who);
+    warm_seq *src = p.seq >= 0 ? who[p.seq] : NULL;
+    free(seqs);
+    free(who);
+    if (!could_fit(s, sl->task, &p, src, n, sl->n_decoded)) return false;
+    warm_seq *q = begin_seq(s, sl, &p, src);
+    if (!q) return false;
+    warm__seq_want(q, units, n);
+    if (!keep_reserves(s, false)) {
+        unbegin(s, sl, p.take_over);
+        return false;
+    }
+    if (!sl->n_parked) {
+        sl->t.n_device = p.n_device;
+        s->counters.n_prompt_device += p.n_device;
+        warm__note_divergence(s, sl, src && !p.take_over ? src : NULL, p.n_load);
+    }
+    q->saved = false;
+    q->refused_at = 0;
+    begin_load(s, sl, p.n_load);
+    return true;
+}
+
+static bool resume_parked(warm_sched *s, bool *waiting) {
+    warm_slot *oldest = NULL;
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        warm_slot *sl = &s->slots[i];
+        if (sl->state == WARM_SLOT_PARKED && (!oldest || sl->order < oldest->order)) oldest = sl;
+    }
+    *waiting = oldest != NULL;
+    if (!oldest || !start(s, oldest, oldest->parked_units, oldest->n_parked)) return false;
+    free(oldest->parked_units);
+    oldest->parked_units = NULL;
+    return true;
+}
+
+static warm_slot *find_slot(warm_sched *s, int32_t id) {
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        if (s->slots[i].state == WARM_SLOT_IDLE && (id < 0 || s->slots[i].id == id)) return &s->slots[i];
+    }
+    return NULL;
+}
+
+static bool start_task(warm_sched *s, warm_slot *sl, warm_task *t) {
+    *sl = (warm_slot){.id = sl->id, .task = t, .order = s->order, .diverged_at = SIZE_MAX, .row = -1};
+    sl->start_ns = warm__sched_now(s);
+    sl->t.n_prompt = t->n_prompt;
+    sl->t.wait_ms = (double)(sl->start_ns - t->queued_ns) / 1e6;
+    if (!start(s, sl, t->units, t->n_prompt)) {
+        sl->task = NULL;
+        sl->state = WARM_SLOT_IDLE;
+        return false;
+    }
+    s->order++;
+    warm_output_init(&sl->out, t->stop, t->n_stop, t->n_indent, SIZE_MAX / 2);
+    s->counters.n_tasks++;
+    s->counters.n_prompt_tokens += t->n_prompt;
+    return true;
+}
+
+bool warm__admit(warm_sched *s) {
+    if (!s->queue_changed) return false;
+    s->queue_changed = false;
+    bool did = false, waiting = false;
+    while (resume_parked(s, &waiting)) did = true;
+    /* Nobody overtakes a parked task: it would wait for ever behind small ones. */
+    for (warm_task **at = &s->queue; *at && !waiting;) {
+        warm_task *t = *at;
+        warm_slot *sl = find_slot(s, t->id_slot);
+        if (!sl) {
+            /* A task that asked for a busy slot waits for it and holds nobody up. */
+            if (t->id_slot < 0) break;
+            at = &t->next;
+            continue;
+        }
+        if (!start_task(s, sl, t)) break;
+        *at = t->next;
+        if (!*at) s->queue_tail = at;
+        t->next = NULL;
+        s->n_queued--;
+        did = true;
+    }
+    return did;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sched/compute.c - one batch: a token for every generating slot, chunks of prefill behind them, decode, sample, finish.
+ *
+ * A batch holds at most n_ubatch rows, so that a decode is one pass through the model and a running stream waits for at most that many rows
+ * of somebody's prefill. Chunks are at least WARM_CHUNK_MIN units and leave no shorter rest, unless the whole is shorter. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "sched/sched_internal.h"
+
+/* How much of `left` to take into `room` rows. */
+static size_t chunk_size(size_t left, size_t room) {
+    if (left <= room) return left;
+    if (room < WARM_CHUNK_MIN) return 0;
+    size_t rest = left - room;
+    if (rest >= WARM_CHUNK_MIN) return room;
+    /* 520 into 512 is 456 + 64 */
+    size_t n = left - WARM_CHUNK_MIN;
+    return n >= WARM_CHUNK_MIN ? n : left / 2;
+}
+
+static size_t add_rows(warm_sched *s, warm_slot *sl, size_t row, size_t n) {
+    warm_seq *q = sl->seq;
+    for (size_t i = 0; i < n; i++) {
+        s->b_token[row + i] = (int32_t)q->units[q->n + i];
+        s->b_pos[row + i] = (int32_t)(q->n + i);
+        s->b_seq[row + i] = q->id;
+        s->b_want[row + i] = 0;
+    }
+    sl->n_chunk = n;
+    bool last = q->n + n == q->n_want && sl->task->n_predict != 0;
+    sl->row = last ? (int)(row + n - 1) : -1;
+    if (last) s->b_want[row + n - 1] = 1;
+    return row + n;
+}
+
+static warm_slot *oldest_prefill(warm_sched *s) {
+    warm_slot *best = NULL;
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        warm_slot *sl = &s->slots[i];
+        if (sl->state == WARM_SLOT_PREFILL && !sl->n_chunk && (!best || sl->order < best->order)) best = sl;
+    }
+    return best;
+}
+
+static size_t build_batch(warm_sched *s, size_t *n_generating) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        warm_slot *sl = &s->slots[i];
+        sl->n_chunk = 0;
+        sl->row = -1;
+        if (sl->state == WARM_SLOT_GENERATING && n < s->info->n_batch) n = add_rows(s, sl, n, 1);
+    }
+    *n_generating = n;
+    size_t limit = s->info->n_ubatch;
+    if (limit < n + WARM_CHUNK_MIN) limit = n + WARM_CHUNK_MIN;
+    if (limit > s->info->n_batch) limit = s->info->n_batch;
+    for (warm_slot *sl; n < limit && (sl = oldest_prefill(s));) {
+        size_t chunk = chunk_size(sl->seq->n_want - sl->seq->n, limit - n);
+        /* With a limit below WARM_CHUNK_MIN there are only short chunks to be had. */
+        if (!chunk && limit < WARM_CHUNK_MIN) chunk = limit - n;
+        if (!chunk) break;
+        n = add_rows(s, sl, n, chunk);
+    }
+    return n;
+}
+
+void warm__slot_release(warm_sched *s, warm_slot *sl) {
+    warm_seq *q = sl->seq;
+    if (sl->load) warm__load_end(s, sl);
+    if (q) {
+        q->slot = NULL;
+        q->n_want = q->n;
+        q->last_used_ns = warm__sched_now(s);
+        q->idle_cost_ns = 0;
+        q->saved = !s->kv || !q->cached;
+        if (!q->n || !q->cached) warm__seq_drop(s, q);
+    }
+    free(sl->parked_units);
+    warm_output_deinit(&sl->out);
+    free(sl->tokens);
+    free(sl->probs);
+    free(sl->top);
+    warm_task_free(sl->task);
+    *sl = (warm_slot){.id = sl->id, .row = -1};
+    s->queue_changed = true;
+}
+
+void warm__slot_fail(warm_sched *s, warm_slot *sl, const warm_err *err) {
+    warm__emit_failed(s, sl->task, sl, err);
+    warm__slot_release(s, sl);
+}
+
+static void finish(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated) {
+    warm__emit_done(s, sl, stop, word, truncated);
+    warm__slot_release(s, sl);
+}
+
+static void first_token(warm_sched *s, warm_slot *sl) {
+    sl->prompt_done = true;
+    sl->first_token_ns = warm__sched_now(s);
+    sl->t.prompt_ms = (double)(sl->first_token_ns - sl->start_ns) / 1e6;
+    sl->t.n_computed = sl->t.n_prompt - sl->t.n_device - sl->t.n_ram;
+}
+
+static bool time_is_up(warm_sched *s, const warm_slot *sl) {
+    if (sl->task->t_max_predict_ms <= 0 || !sl->out.has_new_line) return false;
+    return warm__sched_now(s) - sl->first_token_ns > (uint64_t)sl->task->t_max_predict_ms * 1000000u;
+}
+
+/* Takes a sampled token in; the slot may be free afterwards. */
+static void take_token(warm_sched *s, warm_slot *sl, const warm_sampled *sampled) {
+    warm_seq *q = sl->seq;
+    if (!sl->prompt_done) first_token(s, sl);
+    sl->n_decoded++;
+    sl->t.n_predicted++;
+    s->counters.n_predicted++;
+    if (sampled->is_eog) {
+        finish(s, sl, WARM_STOP_EOS, NULL, false);
+        return;
+    }
+    char piece[512];
+    size_t word = 0, len = s->e->text->token_piece(s->e, sampled->token, false, piece, sizeof piece);
+    char *large = len > sizeof piece ? warm_xmalloc(len) : NULL;
+    if (large) s->e->text->token_piece(s->e, sampled->token, false, large, len);
+    enum warm_output_end end = warm_output_add(&sl->out, large ? large : piece, len, &word);
+    free(large);
+    warm__slot_note_token(sl, sampled);
+    if (end == WARM_OUTPUT_STOP_WORD) {
+        finish(s, sl, WARM_STOP_WORD, sl->task->stop[word], false);
+        return;
+    }
+    if (end == WARM_OUTPUT_INDENT || (sl->task->n_predict > 0 && sl->n_decoded >= (size_t)sl->task->n_predict) ||
+        time_is_up(s, sl)) {
+        finish(s, sl, WARM_STOP_LIMIT, NULL, false);
+        return;
+    }
+    warm__seq_push(q, (warm_unit)sampled->token);
+    if (q->n_want > s->counters.n_tokens_max) s->counters.n_tokens_max = q->n_want;
+    if (q->n_want > s->info->n_ctx) {
+        finish(s, sl, WARM_STOP_LIMIT, NULL, true);
+        return;
+    }
+    warm__emit_tokens(s, sl);
+    sl->state = WARM_SLOT_GENERATING;
+}
+
+static void sample(warm_sched *s, warm_slot *sl) {
+    warm_err err = {0};
+    warm_sampled sampled;
+    int rc = s->e->ops->sample(s->e, sl->task->sampler, (size_t)sl->row, &sampled, &err);
+    if (!rc) rc = s->e->ops->sampler_accept(s->e, sl->task->sampler, sampled.token, true, &err);
+    if (rc) {
+        warm__slot_fail(s, sl, &err);
+        return;
+    }
+    take_token(s, sl, &sampled);
+}
+
+/* The cells of this batch are undefined: its tasks fail, their sequences go without being saved. */
+static void fail_batch(warm_sched *s, const warm_err *err) {
+    warm_log_error("sched", "decode failed: %s", err->text);
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        warm_slot *sl = &s->slots[i];
+        if (!sl->n_chunk) continue;
+        warm_seq *q = sl->seq;
+        sl->seq = NULL;
+        warm__seq_drop(s, q);
+        warm__slot_fail(s, sl, err);
+    }
+}
+
+static void after_decode(warm_sched *s, warm_slot *sl) {
+    warm_seq *q = sl->seq;
+    bool generating = sl->state == WARM_SLOT_GENERATING;
+    warm__seq_grow(s, q, sl->n_chunk);
+    if (!generating) s->counters.n_prompt_computed += sl->n_chunk;
+    if (!sl->prompt_done) {
+        sl->t.n_computed += sl->n_chunk;
+        if (sl->task->return_progress) warm__emit_progress(s, sl);
+    }
+    sl->n_chunk = 0;
+    if (sl->row >= 0) {
+        sample(s, sl);
+    } else if (q->n == q->n_want) {
+        first_token(s, sl);
+        finish(s, sl, WARM_STOP_LIMIT, NULL, false);
+    }
+}
+
+static void measure(warm_sched *s, size_t n, size_t n_generating, uint64_t ns) {
+    s->engine_ns += ns;
+    s->counters.n_decode_steps++;
+    if (n_generating) s->counters.n_busy_slot_steps += n_generating;
+    if (n_generating == n) {
+        warm_rates_decode(&s->rates, s->pool.n_used, ns);
+        warm__drop_dear_residents(s);
+    } else if (!n_generating && n >= WARM_CHUNK_MIN) {
+        warm_rates_prefill(&s->rates, n, ns);
+    }
+}
+
+bool warm__compute(warm_sched *s) {
+    if (!warm__make_room_for_step(s)) {
+        for (uint32_t i = 0; i < s->n_slots; i++) {
+            if (s->slots[i].seq) finish(s, &s->slots[i], WARM_STOP_LIMIT, NULL, true);
+        }
+        return true;
+    }
+    size_t n_generating, n = build_batch(s, &n_generating);
+    if (!n) return false;
+    warm_batch b = {.n = n, .token = s->b_token, .pos = s->b_pos, .seq = s->b_seq, .want = s->b_want};
+    warm_err err = {0};
+    uint64_t t0 = warm__sched_now(s);
+    int rc = s->e->ops->decode(s->e, &b, &err);
+    uint64_t ns = warm__sched_now(s) - t0;
+    if (rc) {
+        if (!err.code) warm_err_set(&err, rc, "decode: %s", warm_strerror(rc));
+        fail_batch(s, &err);
+        return true;
+    }
+    measure(s, n, n_generating, ns);
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        if (s->slots[i].n_chunk) after_decode(s, &s->slots[i]);
+    }
+    return true;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sched/save.c - the cache's work in slices: loads first (somebody waits for them), then saves.
+ *
+ * While any slot generates, a slice ends after slice_ns, but moves one piece at least. Saving is eager while it costs less than 2 % of the
+ * engine's time; what is left is done when no slot is busy, or before the cells are needed (admit.c). */
+#include "sched/sched_internal.h"
+
+enum { EAGER_SHARE = 50 };                             /* 1/50 = 2 % */
+static const uint64_t idle_slice_ns = 20 * 1000000ull; /* messages are read at least this often */
+
+static void set_saved(warm_sched *s, warm_seq *q) {
+    q->saved = true;
+    if (q->has_path) {
+        warm_path_release(s->o.cache, &q->path);
+        q->has_path = false;
+    }
+    s->queue_changed = true;
+}
+
+bool warm__save_one(warm_sched *s, warm_seq *q) {
+    bool running = q->slot != NULL;
+    if (!s->kv || !q->cached) {
+        q->saved = true;
+        return false;
+    }
+    if (!q->has_path) {
+        warm_scope *scope;
+        int rc = warm_cache_scope(s->o.cache, q->fingerprint, &scope);
+        if (rc) {
+            q->saved = !running;
+            q->refused_at = q->n;
+            return false;
+        }
+        warm_cache_lookup(s->o.cache, scope, q->units, q->n, &q->path);
+        q->has_path = true;
+    }
+    int rc = warm_kv_save(s->kv, q->id, &q->path, q->units, q->n, running);
+    if (rc > 0) return true;
+    if (rc < 0) q->refused_at = q->n;
+    if (!running) set_saved(s, q);
+    return false;
+}
+
+void warm__save_all(warm_sched *s, warm_seq *q) {
+    while (!q->saved && warm__save_one(s, q)) continue;
+}
+
+void warm__load_end(warm_sched *s, warm_slot *sl) {
+    warm_seq *q = sl->seq;
+    warm_kv_load_end(s->kv, sl->load, NULL);
+    sl->load = NULL;
+    sl->state = WARM_SLOT_PREFILL;
+    /* The path covers what should have been loaded; where that failed, it is looked up again when there is something to save. */
+    if (q->n < q->path.n_units) {
+        warm_path_release(s->o.cache, &q->path);
+        q->has_path = false;
+    }
+}
+
+static bool load_one(warm_sched *s, warm_slot *sl) {
+    uint64_t t0 = warm__sched_now(s);
+    int64_t n = warm_kv_load_next(s->kv, sl->load);
+    sl->t.load_ms += (double)(warm__sched_now(s) - t0) / 1e6;
+    if (n == 0) return false;
+    if (n > 0) {
+        warm__seq_grow(s, sl->seq, (size_t)n);
+        if (!sl->n_parked) sl->t.n_ram += (size_t)n;
+        s->counters.n_prompt_ram += (uint64_t)n;
+        if (sl->seq->n < sl->seq->path.n_units) return true;
+    }
+    warm__load_end(s, sl);
+    return true;
+}
+
+/* Whether a running sequence has a whole piece to save, without asking the tree. */
+static bool wants_save(const warm_sched *s, const warm_seq *q) {
+    if (!q->cached || q->slot->state == WARM_SLOT_LOADING) return false;
+    if (q->refused_at && q->n < q->refused_at + WARM_BLOCK_UNITS) return false;
+    return q->n >= (q->has_path ? q->path.n_units : 0) + warm_kv_piece_units(s->kv);
+}
+
+static warm_seq *next_to_save(warm_sched *s) {
+    if (s->urgent) return s->urgent;
+    warm_seq *best = NULL;
+    for (uint32_t i = 0; i < s->n_seqs; i++) {
+        warm_seq *q = &s->seqs[i];
+        if (!q->in_use || (q->slot ? !wants_save(s, q) : q->saved)) continue;
+        /* Residents first: their cells may be wanted; among them the oldest. */
+        if (!best || (!q->slot && (best->slot || q->last_used_ns < best->last_used_ns))) best = q;
+    }
+    return best;
+}
+
+bool warm__cache_slice(warm_sched *s) {
+    if (!s->kv) return false;
+    bool generating = false, busy = false, did = false;
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        enum warm_slot_state st = s->slots[i].state;
+        generating |= st == WARM_SLOT_GENERATING;
+        busy |= st == WARM_SLOT_GENERATING || st == WARM_SLOT_PREFILL;
+    }
+    uint64_t now = warm__sched_now(s), end = now + (generating ? s->o.slice_ns : idle_slice_ns);
+    for (bool moved = true; moved && (!did || now < end); now = warm__sched_now(s)) {
+        moved = false;
+        for (uint32_t i = 0; i < s->n_slots && (!did || warm__sched_now(s) < end); i++) {
+            if (s->slots[i].state == WARM_SLOT_LOADING && load_one(s, &s->slots[i])) moved = did = true;
+        }
+    }
+    for (now = warm__sched_now(s); !did || now < end; now = warm__sched_now(s)) {
+        if (busy && !s->urgent && s->eager_ns * EAGER_SHARE > s->engine_ns) break;
+        warm_seq *q = next_to_save(s);
+        if (!q) break;
+        bool saved = warm__save_one(s, q);
+        if (busy) s->eager_ns += warm__sched_now(s) - now;
+        if (q == s->urgent && q->saved) s->urgent = NULL;
+        if (!saved && q->slot) {
+            if (!q->refused_at) break;
+            continue;
+        }
+        did = true;
+    }
+    return did;
+}
+
+static bool in_tree(warm_sched *s, const warm_seq *q) {
+    warm_scope *scope;
+    if (warm_cache_scope(s->o.cache, q->fingerprint, &scope)) return false;
+    return warm_cache_match(s->o.cache, scope, q->units, q->n) == q->n;
+}
+
+/* A resident's cells slow every decode step of the others. It has been idle for as long as it has cost idle_cost_ns; having no better
+ * guess than that it will stay idle as long again, it is dropped once that cost exceeds the time to load it (which is never worse than twice
+ * the best choice in hindsight). */
+void warm__drop_dear_residents(warm_sched *s) {
+    double cell_ns = warm_rates_cell_ns(&s->rates);
+    if (!s->kv || cell_ns <= 0) return;
+    double rate = warm_kv_rates_get(s->kv).load_bytes_per_ns;
+    if (rate <= 0) return;
+    for (uint32_t i = 0; i < s->n_seqs; i++) {
+        warm_seq *q = &s->seqs[i];
+        if (!q->in_use || q->slot) continue;
+        size_t n = warm__seq_exclusive(s, q);
+        q->idle_cost_ns += cell_ns * (double)n;
+        if (!n || !q->saved || q->idle_cost_ns <= (double)s->e->ops->state_bytes(s->e, n) / rate) continue;
+        q->idle_cost_ns = 0;
+        if (in_tree(s, q)) warm__seq_drop(s, q);
+    }
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sched/sched_internal.h - what the scheduler's files share.
+ *
+ *   sched.c    messages, the turn, the loop, status         seq.c      sequences: begin, fork, take over, drop
+ *   admit.c    queue -> slot: plan, room, parking           save.c     cache work in slices: loads, saves
+ *   compute.c  batch, decode, sample, finish                report.c   events and log lines
+ *
+ * A sequence is running (a slot owns it) or resident. It owns its units and lists its cells (pool.h). Invariants
+ *  (1) units[0..n) are the cells 0..n-1 of the engine's sequence `id`; units[n..n_want) are still to be computed or loaded.
+ *  (2) A running sequence with a cache holds a pinned path; a resident holds one only until it is saved.
+ *  (3) A resident is dropped only when it is saved, when saving was refused, or when it is not to be cached at all.
+ *  (4) free cells >= the sum of what running slots have reserved, unless generation went past its reserve: then room is made before
+ *      each decode. */
+#ifndef WARM_SCHED_INTERNAL_H
+#define WARM_SCHED_INTERNAL_H
+
+#include <pthread.h>
+
+#include "engine/kv_io.h"
+#include "sched/output.h"
+#include "sched/plan.h"
+#include "sched/pool.h"
+#include "sched/rates.h"
+#include "sched/sched.h"
+
+enum {
+    WARM_PREDICT_RESERVE = 256, /* cells kept for a running slot's generation */
+    WARM_CHUNK_MIN = 64,        /* shorter prefill chunks do not give the same bits as longer ones (DESIGN.md section 8) */
+};
+
+struct warm_task {
+    uint64_t id;
+    warm_unit *units;
+    size_t n_prompt;
+    warm_sampler *sampler;
+    warm_engine *engine;
+    uint32_t seed;
+    int32_t n_predict;
+    int64_t t_max_predict_ms;
+    int32_t n_indent, id_slot;
+    bool cache_prompt, return_progress;
+    char **stop;
+    size_t n_stop;
+    uint8_t fingerprint[WARM_SCOPE_BYTES];
+    void (*emit)(void *ud, warm_event *ev);
+    void *ud;
+    uint64_t queued_ns;
+    warm_task *next;
+};
+
+typedef struct warm_slot warm_slot;
+
+typedef struct warm_seq {
+    int32_t id;
+    bool in_use;
+    warm_slot *slot; /* NULL: resident */
+    warm_unit *units;
+    uint32_t *cells;
+    size_t n, n_want, cap;
+    uint8_t fingerprint[WARM_SCOPE_BYTES];
+    bool cached; /* matched by others, saved to the tree */
+    bool has_path;
+    warm_path path;
+    bool saved;        /* resident: nothing is left to save, or saving was refused */
+    size_t refused_at; /* n when a save found no room, 0 = never */
+    uint64_t last_used_ns;
+    double idle_cost_ns;   /* what its cells have cost the running sequences since it is idle */
+    uint64_t pool_version; /* of n_exclusive */
+    size_t n_exclusive;
+} warm_seq;
+
+struct warm_slot {
+    int32_t id;
+    enum warm_slot_state state;
+    warm_task *task;
+    warm_seq *seq;
+    warm_kv_load *load;
+    warm_output out;
+    warm_unit *parked_units; /* while parked: what has to be in the context again */
+    size_t n_parked;         /* their number the last time it was parked, 0 = never */
+    /* counts and times of the task */
+    warm_task_timings t;
+    uint64_t start_ns, first_token_ns;
+    uint64_t order;   /* of admission: the youngest is parked first */
+    size_t n_decoded; /* generated tokens */
+    bool prompt_done;
+    size_t diverged_at; /* SIZE_MAX: nothing it diverged from */
+    /* tokens since the last event */
+    int32_t *tokens;
+    warm_token_prob *probs, *top;
+    size_t n_tokens, cap_tokens, n_top, cap_top;
+    int row;        /* of this step's batch whose logits are its, -1 = none */
+    size_t n_chunk; /* units of it in this step's batch */
+};
+
+enum warm_message_kind { WARM_MSG_SUBMIT, WARM_MSG_CANCEL, WARM_MSG_BUDGET };
+
+typedef struct warm_message {
+    enum warm_message_kind kind;
+    warm_task *task;
+    uint64_t n; /* task id, or bytes */
+    struct warm_message *next;
+} warm_message;
+
+struct warm_sched {
+    warm_sched_options o;
+    warm_engine *e;
+    const warm_engine_info *info;
+    warm_kv *kv; /* NULL without cache */
+    uint32_t n_slots, n_seqs, max_residents;
+    warm_slot *slots;
+    warm_seq *seqs;
+    warm_pool pool;
+    warm_rates rates;
+    warm_task *queue, **queue_tail;
+    size_t n_queued;
+    uint64_t order;
+    bool queue_changed;           /* admission is worth trying again */
+    warm_seq *urgent;             /* a resident that has to be saved before it can make room */
+    uint64_t engine_ns, eager_ns; /* time in decode; time in saves beside it */
+    size_t budget_wanted;         /* a lowered budget that pinned blocks still exceed; 0 = none */
+    /* batch */
+    int32_t *b_token, *b_pos, *b_seq;
+    uint8_t *b_want;
+    /* messages */
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    warm_message *inbox, **inbox_tail;
+    bool woken, stop;
+    /* counters and the published status */
+    warm_sched_status counters;
+    pthread_mutex_t status_lock;
+    warm_sched_status published;
+};
+
+static inline uint64_t warm__sched_now(const warm_sched *s) {
+    return warm_clock_now(s->o.clock);
+}
+
+/* seq.c */
+warm_seq *warm__seq_new(warm_sched *s, const warm_task *t);
+void warm__seq_want(warm_seq *q, const warm_unit *units, size_t n);
+void warm__seq_push(warm_seq *q, warm_unit unit);
+warm_seq *warm__seq_fork(warm_sched *s, warm_seq *src, size_t n, const warm_task *t);
+void warm__seq_grow(warm_sched *s, warm_seq *q, size_t n); /* the next n wanted units got their cells */
+void warm__seq_drop(warm_sched *s, warm_seq *q);
+size_t warm__seq_match(const warm_seq *q, const warm_unit *units, size_t n);
+size_t warm__seq_exclusive(warm_sched *s, warm_seq *q);
+warm_seq *warm__seq_oldest_resident(warm_sched *s, const warm_seq *except);
+size_t warm__seq_count_residents(const warm_sched *s);
+
+/* save.c */
+bool warm__save_one(warm_sched *s, warm_seq *q); /* one piece; false: nothing more can be saved now */
+void warm__save_all(warm_sched *s, warm_seq *q);
+bool warm__cache_slice(warm_sched *s);
+void warm__drop_dear_residents(warm_sched *s);
+
+/* admit.c */
+bool warm__admit(warm_sched *s);
+size_t warm__slot_reserved(const warm_sched *s, const warm_slot *sl);
+/* Keeps the reserves before a decode: drops residents, then parks the youngest. false: one task alone is left and the context is full. */
+bool warm__make_room_for_step(warm_sched *s);
+
+/* compute.c */
+bool warm__compute(warm_sched *s);
+void warm__slot_release(warm_sched *s, warm_slot *sl);
+void warm__slot_fail(warm_sched *s, warm_slot *sl, const warm_err *err);
+void warm__load_end(warm_sched *s, warm_slot *sl);
+
+/* report.c */
+void warm__emit_tokens(warm_sched *s, warm_slot *sl);
+void warm__emit_progress(warm_sched *s, warm_slot *sl);
+void warm__emit_done(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated);
+void warm__emit_failed(warm_sched *s, warm_task *t, warm_slot *sl, const warm_err *err);
+void warm__slot_note_token(warm_slot *sl, const warm_sampled *sampled);
+void warm__note_divergence(warm_sched *s, warm_slot *sl, const warm_seq *src, size_t n_tree);
+
+#endif
