@@ -97,6 +97,31 @@ size_t warm_cache_match(const warm_cache *c, const warm_scope *s, const warm_uni
     return pos;
 }
 
+static const warm_block *latest_child(const warm_block *b) {
+    const warm_block *best = NULL;
+    for (size_t i = 0; i < b->n_children; i++) {
+        const warm_block *x = warm__tree_child(b, i);
+        if (!best || x->tick > best->tick) best = x;
+    }
+    return best;
+}
+
+size_t warm_cache_follow(const warm_cache *c, const warm_scope *s, const warm_unit *units, size_t at, warm_unit *out, size_t max) {
+    (void)c;
+    const warm_block *b = &s->root;
+    size_t pos = 0, n = 0;
+    warm__tree_descend(&b, &pos, units, at);
+    assert(pos == at);
+    while (b && n < max) {
+        size_t from = pos - b->start, k = min_size(b->n_units - from, max - n);
+        memcpy(out + n, b->units + from, k * sizeof *out);
+        n += k;
+        pos += k;
+        if (pos == warm__block_end(b)) b = latest_child(b);
+    }
+    return n;
+}
+
 size_t warm_cache_lookup(warm_cache *c, warm_scope *s, const warm_unit *units, size_t n, warm_path *out) {
     const warm_block *b = &s->root;
     size_t pos = 0;
