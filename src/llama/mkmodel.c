@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * llama/mkmodel.c - mkmodel's options and the file around its content (mkmodel.h).
+ *
+ * Every impossible option is refused before a byte is written, with a sentence that says what would do. The file is written under a
+ * temporary name in its directory and renamed when complete, so a reader never finds half a model. It is not synced: a
+ * model that a crash has eaten is made again by the same command.
+ * Threads: none. */
+#include "llama/mkmodel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "llama/mkmodel_recipe.h"
+
+#define DEFAULT_VOCAB "qwen2"
+#define DEFAULT_TYPE  "f16"
+#define BLOCK         32u /* elements of a quantised block: no row may end inside one */
+
+static const struct option_type {
+    const char *name;
+    enum ggml_type type;
+    uint32_t file_type; /* general.file_type */
+} types[] = {{"f16", GGML_TYPE_F16, 1}, {"q8_0", GGML_TYPE_Q8_0, 7}};
+
+static const struct number {
+    const char *name, *about;
+    size_t at; /* in warm_mkmodel_options */
+    uint32_t min, max;
+} numbers[] = {
+    {"--layers", "layers", offsetof(warm_mkmodel_options, layers), 1, 512},
+    {"--embd", "width of the residual stream, a multiple of 32", offsetof(warm_mkmodel_options, embd), 32, 16384},
+    {"--heads", "attention heads, each 64 wide whatever --embd is", offsetof(warm_mkmodel_options, heads), 1, 256},
+    {"--kv-heads", "key/value heads, a divisor of --heads", offsetof(warm_mkmodel_options, kv_heads), 1, 256},
+    {"--ff", "width of the feed-forward layer or of each expert, a multiple of 32", offsetof(warm_mkmodel_options, ff), 32, 65536},
+    {"--ctx", "context length that the model claims", offsetof(warm_mkmodel_options, ctx), 64, 1u << 24},
+};
+enum { N_NUMBERS = sizeof numbers / sizeof *numbers };
+
+static const struct {
+    const char *name;
+    size_t at;
+} texts[] = {{"--vocab", offsetof(warm_mkmodel_options, vocab)}, {"--type", offsetof(warm_mkmodel_options, type)}};
+enum { N_TEXTS = sizeof texts / sizeof *texts };
+
+static uint32_t *number_in(warm_mkmodel_options *o, const struct number *n) {
+    return (uint32_t *)(void *)((char *)o + n->at);
+}
+
+static const warm__mk_kind *find_kind(const char *name, warm_err *err) {
+    char list[128] = "";
+    for (size_t i = 0; warm__mk_kind_at(i); i++) {
+        if (name && strcmp(warm__mk_kind_at(i)->name, name) == 0) return warm__mk_kind_at(i);
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", warm__mk_kind_at(i)->name);
+    }
+    warm_err_set(err, WARM_ENOTFOUND, "no kind of model named '%s'; there are: %s", name ? name : "", list);
+    return NULL;
+}
+
+static const struct option_type *find_type(const char *name, warm_err *err) {
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (strcmp(types[i].name, name) == 0) return &types[i];
+    }
+    warm_err_set(err, WARM_EINVAL, "--type is f16 or q8_0, not '%s'", name);
+    return NULL;
+}
+
+static int check_ranges(const warm_mkmodel_options *o, warm_err *err) {
+    for (size_t i = 0; i < N_NUMBERS; i++) {
+        uint32_t v = *(const uint32_t *)(const void *)((const char *)o + numbers[i].at);
+        if (v && (v < numbers[i].min || v > numbers[i].max)) {
+            return warm_err_set(err, WARM_EINVAL, "%s is %u to %u, not %u", numbers[i].name, numbers[i].min, numbers[i].max, v);
+        }
+    }
+    return 0;
+}
+
+static int make_shape(const warm_mkmodel_options *o, const warm__mk_kind *kind, warm__mk_shape *s, warm_err *err) {
+    int code = check_ranges(o, err);
+    if (code) return code;
+    *s = kind->defaults;
+    if (o->layers) s->layers = o->layers;
+    if (o->embd) s->embd = o->embd;
+    if (o->heads) s->heads = o->heads;
+    /* Asking for fewer heads than the default has key/value heads is no mistake. */
+    if (o->kv_heads)
+        s->kv_heads = o->kv_heads;
+    else if (s->heads % s->kv_heads)
+        s->kv_heads = 1;
+    if (o->ff) s->ff = o->ff;
+    if (o->ctx) s->ctx = o->ctx;
+    if (s->embd % BLOCK) return warm_err_set(err, WARM_EINVAL, "--embd must be a multiple of %u, %u is not", BLOCK, s->embd);
+    if (s->ff % BLOCK) return warm_err_set(err, WARM_EINVAL, "--ff must be a multiple of %u, %u is not", BLOCK, s->ff);
+    if (s->heads % s->kv_heads) {
+        return warm_err_set(err, WARM_EINVAL, "--kv-heads must divide --heads, %u does not divide %u", s->kv_heads, s->heads);
+    }
+    return 0;
+}
+
+static void general_keys(warm__mk_model *m, const warm_mkmodel_options *o, const warm__mk_kind *kind, uint32_t file_type) {
+    char text[128];
+    gguf_set_val_str(m->gguf, "general.architecture", kind->arch);
+    gguf_set_val_str(m->gguf, "general.type", "model");
+    snprintf(text, sizeof text, "warmslot %s", kind->name);
+    gguf_set_val_str(m->gguf, "general.name", text);
+    snprintf(text, sizeof text, "random weights, seed %" PRIu64, o->seed);
+    gguf_set_val_str(m->gguf, "general.description", text);
+    gguf_set_val_u32(m->gguf, GGUF_KEY_GENERAL_ALIGNMENT, GGUF_DEFAULT_ALIGNMENT);
+    gguf_set_val_u32(m->gguf, "general.file_type", file_type);
+    gguf_set_val_u32(m->gguf, "general.quantization_version", GGML_QNT_VERSION);
+}
+
+static int write_file(warm__mk_model *m, const char *out, warm_err *err) {
+    struct stat st;
+    if (stat(out, &st) == 0 && !S_ISREG(st.st_mode)) return warm_err_set(err, WARM_EIO, "%s is not a regular file", out);
+    size_t cap = strlen(out) + 32;
+    char *tmp = warm_xmalloc(cap);
+    snprintf(tmp, cap, "%s.%ld.tmp", out, (long)getpid());
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
+    int code = 0;
+    if (!f) {
+        code = warm_err_set(err, WARM_EIO, "can't write %s: %s", out, strerror(errno));
+        if (fd >= 0) close(fd);
+        goto out;
+    }
+    code = warm__mk_write(m, f, err);
+    if (fclose(f) != 0 && !code) code = warm_err_set(err, WARM_EIO, "could not write %s: %s", out, strerror(errno));
+    if (!code && rename(tmp, out) != 0) code = warm_err_set(err, WARM_EIO, "can't rename %s to %s: %s", tmp, out, strerror(errno));
+out:
+    if (code && fd >= 0) unlink(tmp);
+    free(tmp);
+    return code;
+}
+
+int warm_mkmodel(const warm_mkmodel_options *o, warm_err *err) {
+    warm__mk_model m = {.seed = o->seed};
+    const warm__mk_kind *kind = find_kind(o->kind, err);
+    if (!kind) return WARM_ENOTFOUND;
+    const struct option_type *type = find_type(o->type ? o->type : DEFAULT_TYPE, err);
+    if (!type) return WARM_EINVAL;
+    if (!o->out || !*o->out) return warm_err_set(err, WARM_EINVAL, "no output file was named");
+    int code = make_shape(o, kind, &m.shape, err);
+    if (code) return code;
+    if ((code = warm__mk_vocab_load(o->vocab ? o->vocab : DEFAULT_VOCAB, &m.vocab, err))) return code;
+
+    m.type = type->type;
+    m.gguf = gguf_init_empty();
+    general_keys(&m, o, kind, type->file_type);
+    kind->describe(&m, kind->arch);
+    gguf_set_kv(m.gguf, m.vocab.kv);
+    code = write_file(&m, o->out, err);
+    gguf_free(m.gguf);
+    free(m.tensors);
+    warm__mk_vocab_free(&m.vocab);
+    return code;
+}
+
+static void usage(FILE *f) {
+    fputs("usage: warmslot mkmodel KIND OUT.gguf [options]\n\nWrites a small model with random weights.\n\nkinds:\n", f);
+    for (size_t i = 0; warm__mk_kind_at(i); i++) fprintf(f, "  %-12s %s\n", warm__mk_kind_at(i)->name, warm__mk_kind_at(i)->about);
+    fputs("\noptions:\n", f);
+    for (size_t i = 0; i < N_NUMBERS; i++) fprintf(f, "  %-10s N  %s\n", numbers[i].name, numbers[i].about);
+    fprintf(f, "  %-10s N  another seed, other weights; the same seed, the same bytes\n", "--seed");
+    fprintf(f, "  %-10s T  f16 (the default) or q8_0\n", "--type");
+    fprintf(f, "  %-10s V  vocabulary and chat template, " DEFAULT_VOCAB " unless said otherwise\n", "--vocab");
+}
+
+/* Takes one option with its value. Returns false after saying what is wrong. */
+static int take_option(warm_mkmodel_options *o, const char *name, const char *value, warm_err *err) {
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        if (strcmp(name, texts[i].name) == 0) {
+            *(const char **)(void *)((char *)o + texts[i].at) = value;
+            return 0;
+        }
+    }
+    char *end = NULL;
+    errno = 0;
+    unsigned long long v = strtoull(value, &end, 10);
+    bool is_number = *value >= '0' && *value <= '9' && *end == '\0' && errno == 0;
+    if (!is_number) return warm_err_set(err, WARM_EINVAL, "%s takes a whole number, not '%s'", name, value);
+    for (size_t i = 0; i < N_NUMBERS; i++) {
+        if (strcmp(name, numbers[i].name) != 0) continue;
+        if (v < numbers[i].min || v > numbers[i].max) {
+            return warm_err_set(err, WARM_EINVAL, "%s is %u to %u, not %llu", name, numbers[i].min, numbers[i].max, v);
+        }
+        *number_in(o, &numbers[i]) = (uint32_t)v;
+        return 0;
+    }
+    o->seed = v; /* the only one left */
+    return 0;
+}
+
+static bool is_option(const char *name) {
+    for (size_t i = 0; i < N_NUMBERS; i++) {
+        if (strcmp(name, numbers[i].name) == 0) return true;
+    }
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        if (strcmp(name, texts[i].name) == 0) return true;
+    }
+    return strcmp(name, "--seed") == 0;
+}
+
+static int parse(int argc, char **argv, warm_mkmodel_options *o, warm_err *err) {
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '-') {
+            if (o->out) return warm_err_set(err, WARM_EINVAL, "one KIND and one OUT.gguf, '%s' is too many", argv[i]);
+            *(o->kind ? &o->out : &o->kind) = argv[i];
+            continue;
+        }
+        if (!is_option(argv[i])) return warm_err_set(err, WARM_EINVAL, "unknown option '%s'", argv[i]);
+        if (i + 1 == argc) return warm_err_set(err, WARM_EINVAL, "%s needs a value", argv[i]);
+        int code = take_option(o, argv[i], argv[i + 1], err);
+        if (code) return code;
+        i++;
+    }
+    return o->out ? 0 : warm_err_set(err, WARM_EINVAL, "KIND and OUT.gguf are needed");
+}
+
+int warm_mkmodel_main(int argc, char **argv) {
+    warm_mkmodel_options o = {0};
+    warm_err err = {0};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
+            usage(stdout);
+            return 0;
+        }
+    }
+    int code = parse(argc, argv, &o, &err);
+    if (!code) code = warm_mkmodel(&o, &err);
+    if (!code) return 0;
+    fprintf(stderr, "warmslot mkmodel: %s\n", err.text);
+    return code == WARM_EINVAL || (code == WARM_ENOTFOUND) ? 2 : 1;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * llama/mkmodel_write.c - fills tensors and writes the file, a few rows at a time.
+ *
+ * The same bytes everywhere: a weight is the integer sum of four 16-bit uniforms (close enough to normal, never beyond 3.5
+ * deviations) times one factor, in one multiplication, so that there is nothing for a compiler to fuse or a libm to round
+ * differently. Each tensor draws from a stream of its own, seeded by the seed and its name.
+ *
+ * Output rows. A word's row is random: its logits over the contexts are normal with deviation LOGIT_DEVIATION. The rows of
+ * the other classes are levels: multiples of that deviation in the reserved component (mkmodel_recipe.h).
+ * Threads: none. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "llama/mkmodel_recipe.h"
+
+#define LOGIT_DEVIATION    1.0f
+#define RESIDUAL_DEVIATION 1.6f
+#define END_LEVEL          4.0f
+#define CLOSER_LEVEL       3.5f
+#define OTHER_LEVEL        (-6.0f)
+#define SPECIAL_LEVEL      (-60.0f)
+
+#define SUM_MEAN      131070      /* of four uniforms in 0..65535 */
+#define SUM_DEVIATION 37837.2270f /* sqrt(4 * (65536^2 - 1) / 12) */
+
+static int32_t draw(warm_rng *r) {
+    uint64_t z = warm_rng_next(r);
+    return (int32_t)((z & 0xffff) + (z >> 16 & 0xffff) + (z >> 32 & 0xffff) + (z >> 48)) - SUM_MEAN;
+}
+
+static void random_row(warm_rng *r, float *row, int64_t n, float deviation) {
+    float factor = deviation / SUM_DEVIATION;
+    for (int64_t i = 0; i < n; i++) row[i] = (float)draw(r) * factor;
+}
+
+static warm_rng stream_of(uint64_t seed, const char *name) {
+    warm_rng r = {seed};
+    for (; *name; name++) r.state = warm_rng_next(&r) ^ (unsigned char)*name;
+    return r;
+}
+
+static void output_row(warm_rng *r, float *row, int64_t n, enum warm__mk_token class) {
+    static const struct {
+        float level, random;
+    } rows[] = {
+        [WARM__MK_WORD] = {0, 1},
+        [WARM__MK_CLOSER] = {CLOSER_LEVEL, 0.25f},
+        [WARM__MK_OTHER] = {OTHER_LEVEL, 1},
+        [WARM__MK_SPECIAL] = {SPECIAL_LEVEL, 0},
+        [WARM__MK_END] = {END_LEVEL, 0},
+    };
+    random_row(r, row, n, rows[class].random * LOGIT_DEVIATION / sqrtf((float)(n - 1)));
+    row[0] = rows[class].level * LOGIT_DEVIATION * RESIDUAL_DEVIATION;
+}
+
+/* Row i of matrix j; called in order. */
+static void fill_row(const warm__mk_model *m, const warm__mk_tensor *t, warm_rng *r, int64_t i, float *row) {
+    int64_t n = t->ne[0];
+    switch (t->fill) {
+    case WARM__MK_EMBED:
+        random_row(r, row, n, 1.0f);
+        row[0] = 1.0f;
+        break;
+    case WARM__MK_OUTPUT:
+        output_row(r, row, n, m->vocab.class_of[i]);
+        break;
+    case WARM__MK_CONSTANT:
+        for (int64_t k = 0; k < n; k++) row[k] = t->gain;
+        if (t->hide_bias) row[0] = 0.0f;
+        break;
+    case WARM__MK_RANDOM:
+        random_row(r, row, n, t->hide_bias && i == 0 ? 0.0f : t->gain / sqrtf((float)n));
+        break;
+    }
+}
+
+static int write_padding(FILE *f, size_t n) {
+    for (; n > 0; n--) {
+        if (putc(0, f) == EOF) return WARM_EIO;
+    }
+    return 0;
+}
+
+static int write_tensor(const warm__mk_model *m, const warm__mk_tensor *t, size_t alignment, FILE *f) {
+    size_t row_bytes = ggml_row_size(t->type, t->ne[0]), n_rows = (size_t)(t->ne[1] * t->ne[2]);
+    float *row = warm_malloc((size_t)t->ne[0] * sizeof *row);
+    void *packed = warm_malloc(row_bytes);
+    warm_rng r = stream_of(m->seed, t->name);
+    int code = row && packed ? 0 : WARM_ENOMEM;
+    for (size_t i = 0; !code && i < n_rows; i++) {
+        fill_row(m, t, &r, (int64_t)i % t->ne[1], row);
+        const void *bytes = row;
+        if (t->type != GGML_TYPE_F32) {
+            ggml_quantize_chunk(t->type, row, packed, 0, 1, t->ne[0], NULL);
+            bytes = packed;
+        }
+        if (fwrite(bytes, 1, row_bytes, f) != row_bytes) code = WARM_EIO;
+    }
+    if (!code) code = write_padding(f, (alignment - row_bytes * n_rows % alignment) % alignment);
+    free(row);
+    free(packed);
+    return code;
+}
+
+int warm__mk_write(warm__mk_model *m, FILE *f, warm_err *err) {
+    struct ggml_init_params params = {.mem_size = (m->n_tensors + 1) * ggml_tensor_overhead(), .no_alloc = true};
+    struct ggml_context *ctx = ggml_init(params);
+    if (!ctx) return warm_err_set(err, WARM_ENOMEM, "no memory for %zu tensors", m->n_tensors);
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        const warm__mk_tensor *t = &m->tensors[i];
+        int n_dims = t->ne[2] > 1 ? 3 : t->fill == WARM__MK_CONSTANT ? 1 : 2;
+        gguf_add_tensor(m->gguf, ggml_set_name(ggml_new_tensor(ctx, t->type, n_dims, t->ne), t->name));
+    }
+    int code = gguf_write_to_file_ptr(m->gguf, f, true) ? 0 : WARM_EIO;
+    for (size_t i = 0; !code && i < m->n_tensors; i++) code = write_tensor(m, &m->tensors[i], gguf_get_alignment(m->gguf), f);
+    ggml_free(ctx);
+    if (code == WARM_EIO) return warm_err_set(err, code, "could not write: %s", strerror(errno));
+    return code ? warm_err_set(err, code, "no memory for a row of a tensor") : 0;
+}
