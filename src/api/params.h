@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * api/params.h - what a completion request asks for: the body's fields, checked against one table, as values.
+ *
+ * Names, aliases, defaults and limits are llama-server's. A limit is either soft (the value is moved to it, as there) or hard (an
+ * error). null is the same as absent, unknown fields are ignored. What is malformed is WARM_EINVAL, what this server can't do yet is
+ * WARM_ENOTSUP; both messages name the field.
+ * Threads: [any]; a warm_params is read-only once parsed. */
+#ifndef WARM_API_PARAMS_H
+#define WARM_API_PARAMS_H
+
+#include "api/json_read.h"
+#include "config/config.h"
+#include "sched/task.h"
+#include "warmslot/engine.h"
+
+enum warm_api_kind { WARM_API_NATIVE, WARM_API_TEXT, WARM_API_CHAT }; /* /completion, /v1/completions, /v1/chat/completions */
+
+/* What holds when a request does not say: the server's own options. */
+typedef struct warm_defaults {
+    warm_sampling sampling;
+    int32_t n_predict, sse_ping_interval;
+    bool cache_prompt;
+} warm_defaults;
+
+/* Strings are borrowed from the configuration. WARM_EINVAL names the option. */
+WARM_MUST_USE int warm_defaults_init(const warm_config *c, warm_defaults *out, warm_err *err);
+
+typedef struct warm_params_scope {
+    const warm_defaults *defaults;
+    warm_engine *engine; /* for logit_bias given as text, and the vocabulary's size */
+    uint32_t n_slots;
+    enum warm_api_kind kind;
+} warm_params_scope;
+
+typedef struct warm_params {
+    enum warm_api_kind kind;
+    bool stream, include_usage, cache_prompt, return_tokens, return_progress, timings_per_token, verbose;
+    int32_t n_predict, n_indent, n_keep, n_discard, n_cmpl, n_cache_reuse, sse_ping_interval, id_slot;
+    int64_t t_max_predict_ms;
+    warm_sampling sampling;
+    const char **stop, **response_fields; /* the arrays are owned, their strings are the body's */
+    size_t n_stop, n_response_fields;
+    warm_logit_bias *logit_bias;
+    const char *salt;
+    warm_jv *root; /* the body: owns every string above */
+} warm_params;
+
+/* Takes root, also on failure. On success *out is given back with warm_params_deinit. */
+WARM_MUST_USE int warm_params_parse(const warm_params_scope *s, warm_jv *root_take, warm_params *out, warm_err *err);
+/* Forgets the members of the body that only the prompt was made from: they may be large, and the request may run for long. */
+void warm_params_trim(warm_params *p);
+void warm_params_deinit(warm_params *p);
+
+/* All of *o but tokens, emit and ud; borrowed from p. */
+void warm_params_task(const warm_params *p, warm_task_options *o);
+
+/* The default order of samplers and the default sequence breakers, for showing them. */
+extern const char *const warm_sampler_names_default[];
+extern const size_t warm_n_sampler_names_default;
+extern const char *const warm_dry_breakers_default[];
+extern const size_t warm_n_dry_breakers_default;
+
+#endif
