@@ -32,6 +32,13 @@ static inline void rig_open(rig *r, size_t limit, uint64_t fail_at) {
     assert_int_equal(warm_cache_new(&(warm_cache_options){.store = r->store, .budget = &r->budget}, &r->cache, NULL), 0);
 }
 
+/* On the ram tier, which keeps what was freed. */
+static inline void rig_open_ram(rig *r, size_t limit) {
+    warm_budget_init(&r->budget, limit);
+    assert_int_equal(warm_store_ram_open(&r->budget, 0, &r->store, NULL), 0);
+    assert_int_equal(warm_cache_new(&(warm_cache_options){.store = r->store, .budget = &r->budget}, &r->cache, NULL), 0);
+}
+
 /* Nothing may be left behind in the budget: every byte taken was given back. */
 static inline void rig_close(rig *r) {
     warm_cache_check(r->cache);
