@@ -66,4 +66,10 @@ void warm_http_stream_begin(warm_http_request *r, int status, const char *conten
 void warm_http_stream_write(warm_http_request *r, const char *data, size_t len);
 void warm_http_stream_end(warm_http_request *r);
 
+/* A timer on the loop, not armed when new. It is freed before warm_http_free. */
+typedef struct warm_http_timer warm_http_timer;
+WARM_MUST_USE warm_http_timer *warm_http_timer_new(warm_http *h, void (*fn)(void *ud), void *ud); /* NULL without memory */
+void warm_http_timer_arm(warm_http_timer *t, uint64_t ms); /* fires once, ms from now; replaces an earlier time */
+void warm_http_timer_free(warm_http_timer *t);             /* also from its own fn; NULL is allowed */
+
 #endif
