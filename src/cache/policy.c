@@ -9,6 +9,7 @@
 #include "cache/cache_internal.h"
 
 static void warm_up(warm_cache *c, warm_block *b) {
+    assert(!b->dead);
     for (; b->parent; b = b->parent) {
         warm__link_remove(&b->order);
         warm__link_append(&c->lru, &b->order);

@@ -164,7 +164,8 @@ int warm_cache_save_commit(warm_cache *c, warm_path *p, warm_save *s, const warm
         c->stats.n_saved++;
         c->stats.saved_bytes += s->bytes;
     }
-    warm__policy_touch(c, p->block_);
+    /* dead: the path was already behind the range, and its block has been unlinked since; the next advance will tell */
+    if (!p->block_->dead) warm__policy_touch(c, p->block_);
     if (v) warm_path_piece(c, p, s->start, v);
 out:
     *s = (warm_save){0};

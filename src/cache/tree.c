@@ -111,10 +111,10 @@ size_t warm_cache_follow(const warm_cache *c, const warm_scope *s, const warm_un
     const warm_block *b = &s->root;
     size_t pos = 0, n = 0;
     warm__tree_descend(&b, &pos, units, at);
-    assert(pos == at);
+    if (pos < at) return 0;
     while (b && n < max) {
         size_t from = pos - b->start, k = min_size(b->n_units - from, max - n);
-        memcpy(out + n, b->units + from, k * sizeof *out);
+        if (k) memcpy(out + n, b->units + from, k * sizeof *out);
         n += k;
         pos += k;
         if (pos == warm__block_end(b)) b = latest_child(b);

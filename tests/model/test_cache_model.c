@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Random operations on the cache against a reference that any reader can check: a list of what was saved.
+ *
+ * With an ample budget the cache must match exactly what the reference matches. With a small one, with damage, clearing and a
+ * limit that moves, it may match less, never more; and every byte it hands out must be the one saved for exactly these units
+ * and all before them. The invariants are walked all along.
+ *
+ * WARM_SEED picks the run (it is printed), WARM_ITERS its length in operations. */
+#include "cache_rig.h"
+
+#include <stdio.h>
+
+#include "base/rng.h"
+
+#define N_DOCS  160
+#define N_SEQS  8
+#define DOC_MAX 1400
+
+/* ---- the reference: documents, and how far each was saved ---- */
+
+struct doc {
+    size_t scope, n, saved;
+    warm_unit *units;
+    uint8_t *state;
+};
+
+struct ref {
+    struct doc docs[N_DOCS];
+    size_t n_docs;
+};
+
+static size_t common(const warm_unit *a, size_t na, const warm_unit *b, size_t nb) {
+    size_t i = 0;
+    while (i < na && i < nb && a[i] == b[i]) i++;
+    return i;
+}
+
+static size_t ref_match(const struct ref *ref, size_t scope, const warm_unit *u, size_t n) {
+    size_t best = 0;
+    for (size_t i = 0; i < ref->n_docs; i++) {
+        const struct doc *d = &ref->docs[i];
+        size_t k = d->scope == scope ? common(d->units, d->saved, u, n) : 0;
+        if (k > best) best = k;
+    }
+    return best;
+}
+
+/* ---- the run ---- */
+
+struct seq {
+    struct doc *doc; /* NULL: free */
+    warm_path path;
+    size_t n; /* units "in the context": what could be saved */
+    bool saving;
+    warm_save save;
+};
+
+struct run {
+    rig r;
+    warm_rng rng;
+    struct ref ref;
+    warm_scope *scopes[2];
+    struct seq seqs[N_SEQS];
+    warm_piece_view held; /* a view kept across whatever happens */
+    uint64_t held_sum;
+    bool ample;
+    size_t n_flipped; /* pieces that were damaged on purpose */
+};
+
+static size_t below(struct run *x, size_t n) {
+    return (size_t)warm_rng_below(&x->rng, n);
+}
+
+/* From room for next to nothing to room for nearly all. */
+static size_t tight(struct run *x) {
+    return 20000 + below(x, below(x, 2) ? 200000 : 2000000);
+}
+
+static size_t any_grid(struct run *x) {
+    static const size_t grids[] = {16, 64, 256};
+    return grids[below(x, 3)];
+}
+
+/* Lengths and forks are often at, just before or just behind where blocks and pieces end. */
+static size_t any_position(struct run *x, size_t max) {
+    size_t at = below(x, max + 1);
+    if (below(x, 2)) {
+        size_t grid = any_grid(x);
+        at = at / grid * grid + below(x, 3);
+    }
+    return at < max ? at : max;
+}
+
+static struct doc *new_doc(struct run *x) {
+    if (x->ref.n_docs == N_DOCS) return &x->ref.docs[below(x, N_DOCS)];
+    struct doc *d = &x->ref.docs[x->ref.n_docs];
+    const struct doc *from = x->ref.n_docs && below(x, 8) ? &x->ref.docs[below(x, x->ref.n_docs)] : NULL;
+    size_t keep = from ? any_position(x, from->n) : 0;
+    d->scope = from && below(x, 8) ? from->scope : below(x, 2);
+    d->n = keep + any_position(x, DOC_MAX - keep);
+    if (d->n == 0) d->n = 1;
+    d->saved = 0;
+    d->units = malloc(d->n * sizeof *d->units);
+    d->state = malloc(d->n * RIG_STATE);
+    if (keep) memcpy(d->units, from->units, keep * sizeof *d->units);
+    for (size_t i = keep; i < d->n; i++) d->units[i] = below(x, 3);
+    rig_state(d->scope, d->units, 0, d->n, d->state);
+    x->ref.n_docs++;
+    return d;
+}
+
+/* Reads all that the path offers. A damaged piece, which only the test's own hand can cause, is put aside as a loader would. */
+static void read_path(struct run *x, const struct seq *q) {
+    for (size_t pos = 0; pos < q->path.n_units;) {
+        warm_piece_view v;
+        warm_path_piece(x->r.cache, &q->path, pos, &v);
+        assert_true(v.start == pos && v.n_units > 0 && v.bytes == v.n_units * RIG_STATE);
+        int rc = warm_piece_verify(v.piece);
+        size_t count = v.start + v.n_units < q->path.n_units ? v.n_units : q->path.n_units - v.start;
+        if (rc == 0) assert_memory_equal(v.data, q->doc->state + pos * RIG_STATE, count * RIG_STATE);
+        warm_piece_unref(x->r.cache, v.piece);
+        if (rc) {
+            assert_true(rc == WARM_ECORRUPT && x->n_flipped > 0);
+            warm_cache_quarantine(x->r.cache, &q->path, pos);
+            return;
+        }
+        pos += v.n_units;
+    }
+}
+
+static void expect_match(const struct run *x, const struct doc *d, size_t n, size_t got) {
+    size_t want = ref_match(&x->ref, d->scope, d->units, n);
+    if (x->ample) {
+        assert_int_equal(got, want);
+    } else {
+        assert_true(got <= want);
+    }
+}
+
+/* ---- operations ---- */
+
+static void op_open(struct run *x, struct seq *q) {
+    if (q->doc) return;
+    struct doc *d = x->ref.n_docs == 0 || below(x, 3) == 0 ? new_doc(x) : &x->ref.docs[below(x, x->ref.n_docs)];
+    q->doc = d;
+    q->n = any_position(x, d->n);
+    size_t k = warm_cache_lookup(x->r.cache, x->scopes[d->scope], d->units, q->n, &q->path);
+    assert_int_equal(k, q->path.n_units);
+    expect_match(x, d, q->n, k);
+    read_path(x, q);
+}
+
+static void op_ask(struct run *x) {
+    if (x->ref.n_docs == 0) return;
+    const struct doc *d = &x->ref.docs[below(x, x->ref.n_docs)];
+    size_t at = below(x, d->n);
+    warm_unit keep = d->units[at];
+    d->units[at] = below(x, 4);
+    size_t n = any_position(x, d->n);
+    /* the changed unit must not change what the reference holds for this document */
+    warm_unit *u = malloc((n + 1) * sizeof *u);
+    memcpy(u, d->units, n * sizeof *u);
+    d->units[at] = keep;
+    size_t got = warm_cache_match(x->r.cache, x->scopes[d->scope], u, n);
+    size_t want = ref_match(&x->ref, d->scope, u, n);
+    assert_true(x->ample ? got == want : got <= want);
+    free(u);
+}
+
+static void op_advance(struct run *x, struct seq *q) {
+    if (q->n < q->doc->n && below(x, 2)) q->n += 1 + below(x, q->doc->n - q->n);
+    size_t k = warm_cache_advance(x->r.cache, &q->path, q->doc->units, q->n);
+    expect_match(x, q->doc, q->n, k);
+    read_path(x, q);
+}
+
+static void op_begin(struct run *x, struct seq *q) {
+    if (q->saving || q->path.n_units > q->n) return;
+    warm_cache_advance(x->r.cache, &q->path, q->doc->units, q->n);
+    size_t start, count, grid = any_grid(x);
+    if (!warm_cache_next_piece(x->r.cache, &q->path, q->n, grid, &start, &count)) {
+        assert_int_equal(q->path.n_units, q->n);
+        return;
+    }
+    assert_true(start <= q->path.n_units && q->path.n_units < start + count && start + count <= q->n);
+    int rc = warm_cache_save_begin(x->r.cache, &q->path, start, count, grid, count * RIG_STATE, &q->save);
+    assert_true(rc == 0 || (rc == WARM_EFULL && !x->ample));
+    if (rc) return;
+    memcpy(q->save.data, q->doc->state + start * RIG_STATE, q->save.bytes);
+    q->saving = true;
+}
+
+static void op_end(struct run *x, struct seq *q) {
+    if (!q->saving) return;
+    q->saving = false;
+    if (below(x, 10) == 0) {
+        warm_cache_save_abort(x->r.cache, &q->save);
+        return;
+    }
+    size_t end = q->save.start + q->save.count;
+    warm_piece_view v;
+    int rc = warm_cache_save_commit(x->r.cache, &q->path, &q->save, q->doc->units, &v);
+    assert_true(rc == 0 || rc == WARM_EAGAIN || (rc == WARM_EFULL && !x->ample));
+    if (rc) return;
+    assert_true(q->path.n_units >= end);
+    if (below(x, 2)) warm_piece_seal(v.piece);
+    warm_piece_unref(x->r.cache, v.piece);
+    if (end > q->doc->saved) q->doc->saved = end;
+}
+
+static void op_save_all(struct run *x, struct seq *q) {
+    for (int i = 0; i < 200 && (q->saving || q->path.n_units < q->n); i++) {
+        op_begin(x, q);
+        if (!q->saving) return;
+        op_end(x, q);
+    }
+}
+
+static void close_seq(struct run *x, struct seq *q) {
+    if (q->saving) warm_cache_save_abort(x->r.cache, &q->save);
+    warm_path_release(x->r.cache, &q->path);
+    *q = (struct seq){0};
+}
+
+static void op_clone(struct run *x, const struct seq *q) {
+    struct seq *to = &x->seqs[below(x, N_SEQS)];
+    if (to->doc) return;
+    *to = (struct seq){.doc = q->doc, .n = q->n};
+    warm_path_clone(x->r.cache, &q->path, &to->path);
+}
+
+static uint64_t sum_of(const warm_piece_view *v) {
+    uint64_t h = 1;
+    for (size_t i = 0; i < v->bytes; i++) h = (h ^ v->data[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* Lets the held view go, whose bytes must be the same as when it was taken, and takes another. */
+static void op_hold(struct run *x, const struct seq *q) {
+    if (x->held.piece) {
+        assert_int_equal(x->held_sum, sum_of(&x->held));
+        warm_piece_unref(x->r.cache, x->held.piece);
+        x->held.piece = NULL;
+    }
+    if (!q || q->path.n_units == 0) return;
+    warm_path_piece(x->r.cache, &q->path, below(x, q->path.n_units), &x->held);
+    x->held_sum = sum_of(&x->held);
+}
+
+static void op_damage(struct run *x, const struct seq *q) {
+    if (q->path.n_units == 0) return;
+    size_t pos = below(x, q->path.n_units);
+    warm_piece_view v;
+    warm_path_piece(x->r.cache, &q->path, pos, &v);
+    if (v.piece != x->held.piece && warm_piece_state_get(v.piece) == WARM_PIECE_SEALED) {
+        ((uint8_t *)(uintptr_t)v.data)[below(x, v.bytes)] ^= 1;
+        x->n_flipped++;
+        if (below(x, 2)) { /* else somebody finds it later */
+            assert_int_equal(warm_piece_verify(v.piece), WARM_ECORRUPT);
+            warm_cache_quarantine(x->r.cache, &q->path, pos);
+        }
+    }
+    warm_piece_unref(x->r.cache, v.piece);
+}
+
+static void op_disturb(struct run *x, struct seq *q) {
+    size_t what = below(x, 20);
+    if (what == 0) {
+        warm_cache_clear(x->r.cache);
+    } else if (what < 6) {
+        size_t limit = tight(x);
+        int rc = warm_cache_set_budget(x->r.cache, limit);
+        assert_true(rc == 0 || rc == WARM_EAGAIN);
+        assert_int_equal(x->r.budget.limit_bytes, rc ? x->r.budget.used_bytes : limit);
+    } else if (what < 10) {
+        op_damage(x, q);
+    } else if (what < 15 && q->path.n_units) {
+        warm_cache_quarantine(x->r.cache, &q->path, below(x, q->path.n_units));
+    }
+}
+
+static void step(struct run *x) {
+    struct seq *q = &x->seqs[below(x, N_SEQS)];
+    size_t what = below(x, 100);
+    if (!q->doc) {
+        op_open(x, q);
+    } else if (what < 15) {
+        op_advance(x, q);
+    } else if (what < 35) {
+        op_begin(x, q);
+    } else if (what < 55) {
+        op_end(x, q);
+    } else if (what < 65) {
+        op_save_all(x, q);
+    } else if (what < 75) {
+        close_seq(x, q);
+    } else if (what < 80) {
+        op_clone(x, q);
+    } else if (what < 85) {
+        op_hold(x, q);
+    } else if (what < 95 || x->ample) {
+        op_ask(x);
+    } else {
+        op_disturb(x, q);
+    }
+}
+
+/* One cache from empty to freed. */
+static void round_of(uint64_t seed, size_t n_steps, bool ample, bool ram) {
+    struct run *x = calloc(1, sizeof *x);
+    x->rng.state = seed;
+    x->ample = ample;
+    size_t limit = ample ? (size_t)1 << 30 : tight(x);
+    if (ram) {
+        rig_open_ram(&x->r, limit);
+    } else {
+        rig_open(&x->r, limit, 0);
+    }
+    x->scopes[0] = rig_scope(&x->r, "one");
+    x->scopes[1] = rig_scope(&x->r, "two");
+    for (size_t i = 0; i < n_steps; i++) {
+        step(x);
+        if (i % 8 == 0) rig_check(&x->r);
+    }
+    op_hold(x, NULL);
+    for (size_t i = 0; i < N_SEQS; i++) {
+        if (x->seqs[i].doc) close_seq(x, &x->seqs[i]);
+    }
+    rig_check(&x->r);
+    rig_close(&x->r);
+    for (size_t i = 0; i < x->ref.n_docs; i++) {
+        free(x->ref.docs[i].units);
+        free(x->ref.docs[i].state);
+    }
+    free(x);
+}
+
+static uint64_t from_env(const char *name, uint64_t otherwise) {
+    const char *s = getenv(name);
+    return s && *s ? strtoull(s, NULL, 10) : otherwise;
+}
+
+enum { STEPS = 2500 };
+
+static void rounds(bool ample) {
+    uint64_t seed = from_env("WARM_SEED", 20250101), n = from_env("WARM_ITERS", 2000000) / 2 / STEPS;
+    for (uint64_t i = 0; i < n; i++) {
+        printf("seed %llu\r", (unsigned long long)(seed + i));
+        fflush(stdout);
+        round_of(seed + i, STEPS, ample, i % 2);
+    }
+    printf("seeds %llu to %llu, %llu operations\n", (unsigned long long)seed, (unsigned long long)(seed + n - 1),
+           (unsigned long long)(n * STEPS));
+}
+
+static void with_room_the_cache_matches_what_the_reference_matches(void **state) {
+    (void)state;
+    rounds(true);
+}
+
+static void without_room_it_may_lose_but_never_lies(void **state) {
+    (void)state;
+    rounds(false);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(with_room_the_cache_matches_what_the_reference_matches),
+        cmocka_unit_test(without_room_it_may_lose_but_never_lies),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
