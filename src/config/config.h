@@ -15,6 +15,11 @@
 
 #include "warmslot/err.h"
 
+typedef struct warm_config_bias {
+    int32_t token;
+    float bias;
+} warm_config_bias;
+
 typedef struct warm_config_sampling { /* defaults for requests that do not say; mirrors warm_sampling */
     uint32_t seed;
     int32_t min_keep, top_k;
@@ -28,16 +33,24 @@ typedef struct warm_config_sampling { /* defaults for requests that do not say; 
     int32_t mirostat;
     float mirostat_tau, mirostat_eta;
     bool ignore_eos;
-    const char *samplers;    /* "penalties;dry;..." or NULL */
-    const char *sampler_seq; /* short form "edskypmxt" or NULL */
-    const char *grammar, *json_schema;
+    const char *samplers;              /* "penalties;dry;..." or NULL */
+    const char *sampler_seq;           /* short form "edskypmxt" or NULL */
+    const char *grammar, *json_schema; /* at most one of them */
+    const char **dry_breakers;         /* --dry-sequence-breaker */
+    size_t n_dry_breakers;
+    bool dry_breakers_given; /* false: the engine's usual ones */
+    warm_config_bias *logit_bias;
+    size_t n_logit_bias;
 } warm_config_sampling;
 
 typedef struct warm_config {
     /* model */
-    const char *model, *alias;
-    const char *chat_template; /* source text or built-in name, NULL = the model's */
-    const char *chat_template_file;
+    const char *model;
+    const char *alias;    /* the first of --alias, NULL = none */
+    const char **aliases; /* all of them */
+    size_t n_aliases;
+    const char *chat_template;      /* source text (of the file too) or built-in name, NULL = the model's */
+    const char *chat_template_file; /* where chat_template was read from, NULL if it was not */
     /* slots and cache */
     int n_parallel;        /* -1: as llama-server's default, 4 */
     int64_t cache_ram_mib; /* -1 no limit (with a reserve for the machine), 0 off */
@@ -50,9 +63,11 @@ typedef struct warm_config {
     const char *api_prefix;
     const char **api_keys; /* --api-key (comma list), --api-key-file */
     size_t n_api_keys;
-    int timeout_s, threads_http, sse_ping_interval_s;
+    int timeout_s, threads_http, sse_ping_interval_s; /* threads_http < 1: as the machine has cores; ping < 1: none */
     bool metrics, slots, props;
     int n_predict;
+    const char **stop; /* -r: for requests that give no stop strings of their own */
+    size_t n_stop;
     warm_config_sampling sampling;
     /* log */
     int verbosity; /* llama-server's: 1 error, 2 warning, 3 info, 4+ debug */
@@ -67,11 +82,21 @@ typedef struct warm_config {
     void *memory_; /* owns every string above */
 } warm_config;
 
-enum warm_config_result { WARM_CONFIG_OK = 0, WARM_CONFIG_HELP, WARM_CONFIG_VERSION };
+/* What is to be done: WARM_CONFIG_OK = serve, else print what was asked for (warm_config_text) and exit. */
+enum warm_config_result {
+    WARM_CONFIG_OK = 0,
+    WARM_CONFIG_HELP,
+    WARM_CONFIG_VERSION,
+    WARM_CONFIG_COMPLETION,
+    WARM_CONFIG_HELP_MD,
+    WARM_CONFIG_DEVICES
+};
 
-/* argv[0] is skipped. Returns warm_config_result, or WARM_EINVAL with a sentence. env NULL = environ. A required model is not checked here. */
+/* argv[0] is skipped. Returns warm_config_result, or WARM_EINVAL (WARM_ENOMEM) with a sentence; *out needs no free then. env NULL =
+ * environ. A model is not required here. Nothing of argv or env is referred to afterwards. */
 WARM_MUST_USE int warm_config_parse(int argc, char **argv, char **env, warm_config *out, warm_err *err);
 void warm_config_free(warm_config *c);
-void warm_config_help(int fd);
+/* The text for WARM_CONFIG_HELP, _COMPLETION or _HELP_MD, made from the table. Malloc'ed, NULL without memory. */
+char *warm_config_text(int what, size_t *len);
 
 #endif
