@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_paths.c - base/paths.h: which of several places a file is taken from. */
+ * test_base_paths.c - base/paths.h: which of several places a file is taken from. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -15,6 +15,8 @@ add_compile_definitions(_GNU_SOURCE)
 if(WARMSLOT_SANITIZE)
   add_compile_options(-fsanitize=${WARMSLOT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${WARMSLOT_SANITIZE})
+  # A source of every program (not of a library, where nothing would ask for it).
+  set(sanitizer_defaults ${CMAKE_SOURCE_DIR}/cmake/sanitizers.c)
 elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
   add_compile_options(-fstack-protector-strong -D_FORTIFY_SOURCE=2)
   add_link_options(-Wl,-z,relro,-z,now)
