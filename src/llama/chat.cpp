@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * llama/chat.cpp - chat requests to prompts, through libllama-common's Jinja templates.
+ *
+ * The rules for fields (which defaults, which combinations are errors, what is merged with what) are llama-server's, so that the
+ * same request makes the same prompt. Only the prompt is used here.
+ * Threads: chat_render [any]: templates are constant, rendering makes its own context. */
+#include <algorithm>
+#include <cstring>
+#include <json.h>
+
+#include "llama/priv.hpp"
+
+namespace warm {
+namespace {
+
+constexpr const char *no_jinja_tools = "tools need a Jinja template; the one in use is known by its name only";
+
+/* As llama-server reads fields: null or another type means the default. */
+template <class T> T field(const common_json &body, const char *key, const T &otherwise) {
+    if (!body.contains(key) || body.at(key).is_null()) return otherwise;
+    try {
+        return body.at(key).get<T>();
+    } catch (const common_json_error &) {
+        return otherwise;
+    }
+}
+
+bool is_builtin(const std::string &name) {
+    std::vector<const char *> names((size_t)std::max(llama_chat_builtin_templates(nullptr, 0), 0));
+    llama_chat_builtin_templates(names.data(), names.size());
+    return std::any_of(names.begin(), names.end(), [&](const char *n) { return name == n; });
+}
+
+bool has_own_template(const engine &e) {
+    return llama_model_chat_template(e.model.get(), nullptr) || llama_model_chat_template(e.model.get(), "tool_use");
+}
+
+void check_part(const common_json &part) {
+    const std::string type = field(part, "type", std::string());
+    if (type == "image_url" || type == "input_image") fail(WARM_ENOTSUP, "messages: image input is not supported");
+    if (type == "input_audio") fail(WARM_ENOTSUP, "messages: audio input is not supported");
+    if (type == "input_video" || type == "video_url") fail(WARM_ENOTSUP, "messages: video input is not supported");
+    if (type != "text") fail(WARM_EINVAL, "messages: unsupported content[].type \"%s\"", type.c_str());
+    if (!part.contains("text") || !part.at("text").is_string())
+        fail(WARM_EINVAL, "messages: a content part of type text has no text");
+}
+
+void check_message(const common_json &msg) {
+    if (!msg.is_object()) fail(WARM_EINVAL, "messages: each must be an object");
+    if (!msg.contains("role") || !msg.at("role").is_string()) fail(WARM_EINVAL, "messages: each must have a role, a string");
+    const std::string role = msg.at("role");
+    const bool has_content = msg.contains("content");
+    if (role != "assistant" && !has_content) fail(WARM_EINVAL, "messages: all but the assistant's must have content");
+    if (role == "assistant" && !has_content && !msg.contains("tool_calls")) {
+        fail(WARM_EINVAL, "messages: the assistant's must have content or tool_calls");
+    }
+    if (!has_content) return;
+    const common_json &content = msg.at("content");
+    if (content.is_string() || content.is_null()) return;
+    if (!content.is_array()) fail(WARM_EINVAL, "messages: content must be a string or an array");
+    for (const auto &part : content) check_part(part);
+}
+
+const common_json &messages_of(const common_json &body) {
+    if (!body.is_object()) fail(WARM_EINVAL, "the request must be an object");
+    if (!body.contains("messages")) fail(WARM_EINVAL, "messages: required");
+    const common_json &messages = body.at("messages");
+    if (!messages.is_array()) fail(WARM_EINVAL, "messages: must be an array");
+    for (const auto &msg : messages) check_message(msg);
+    return messages;
+}
+
+/* A last message of the assistant is continued rather than answered. */
+void set_continuation(const chat &c, const common_json &body, common_chat_templates_inputs &in) {
+    const bool ends_with_assistant = !in.messages.empty() && in.messages.back().role == "assistant";
+    if (body.contains("continue_final_message")) {
+        in.continue_final_message = common_chat_continuation_parse(body.at("continue_final_message"));
+    }
+    if (in.continue_final_message == COMMON_CHAT_CONTINUATION_NONE && c.prefill_assistant && ends_with_assistant) {
+        if (in.messages.size() >= 2 && in.messages[in.messages.size() - 2].role == "assistant") {
+            fail(WARM_EINVAL, "messages: two of the assistant at the end can't be continued");
+        }
+        in.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
+        in.add_generation_prompt = false;
+    }
+    if (in.continue_final_message == COMMON_CHAT_CONTINUATION_NONE) return;
+    if (in.add_generation_prompt) {
+        fail(WARM_EINVAL, "add_generation_prompt and continue_final_message can't both be true");
+    }
+    if (ends_with_assistant && !in.messages.back().tool_calls.empty()) {
+        fail(WARM_EINVAL, "messages: an assistant's message with tool_calls can't be continued");
+    }
+}
+
+void set_thinking(const chat &c, const common_json &body, common_chat_templates_inputs &in) {
+    in.enable_thinking = c.enable_thinking;
+    in.chat_template_kwargs = c.kwargs;
+    if (body.contains("chat_template_kwargs") && body.at("chat_template_kwargs").is_object()) {
+        for (const auto &item : body.at("chat_template_kwargs").items()) in.chat_template_kwargs[item.key()] = item.value().dump();
+    }
+    const auto found = in.chat_template_kwargs.find("enable_thinking");
+    if (found != in.chat_template_kwargs.end()) {
+        if (found->second == "true") {
+            in.enable_thinking = true;
+        } else if (found->second == "false") {
+            in.enable_thinking = false;
+        } else if (found->second[0] == '"') {
+            fail(WARM_EINVAL, "chat_template_kwargs: enable_thinking must be true or false, not a string");
+        }
+    }
+    const std::string effort = field(body, "reasoning_effort", std::string());
+    if (effort == "none") {
+        in.enable_thinking = false;
+        in.chat_template_kwargs.erase("reasoning_effort");
+    } else if (!effort.empty()) {
+        in.chat_template_kwargs["reasoning_effort"] = common_json::make(effort).dump();
+    }
+    in.reasoning_format = c.reasoning_format;
+    if (body.contains("reasoning_format")) in.reasoning_format = common_reasoning_format_from_name(body.at("reasoning_format"));
+}
+
+common_chat_templates_inputs inputs_of(const engine &e, const common_json &body) {
+    const chat &c = e.chat_;
+    common_chat_templates_inputs in;
+    in.messages = common_chat_msgs_parse_oaicompat(messages_of(body));
+    const common_json tools = field(body, "tools", common_json());
+    if (!tools.is_null()) in.tools = common_chat_tools_parse_oaicompat(tools);
+    if (!c.jinja && !in.tools.empty()) fail(WARM_ENOTSUP, "%s", no_jinja_tools);
+    in.tool_choice = common_chat_tool_choice_parse_oaicompat(field(body, "tool_choice", std::string("auto")));
+    in.use_jinja = c.jinja;
+    in.parallel_tool_calls =
+        field(body, "parallel_tool_calls", common_chat_templates_get_caps(c.templates.get())["supports_parallel_tool_calls"]);
+    in.add_generation_prompt = field(body, "add_generation_prompt", true);
+    set_continuation(c, body, in);
+    set_thinking(c, body, in);
+    in.force_pure_content = c.force_pure_content;
+    return in;
+}
+
+int render(engine &e, const char *request_json, size_t len, char **prompt, size_t *prompt_len) {
+    if (!e.chat_.templates) {
+        fail(WARM_ENOTSUP, "the model has no chat template%s%s: --chat-template gives it one",
+             e.chat_.unusable.empty() ? "" : " that works: ", e.chat_.unusable.c_str());
+    }
+    const common_json body = common_json::parse(std::string(request_json, len));
+    const auto made = common_chat_templates_apply(e.chat_.templates.get(), inputs_of(e, body));
+    *prompt = warm_strndup(made.prompt.data(), made.prompt.size());
+    if (!*prompt) throw std::bad_alloc();
+    *prompt_len = made.prompt.size();
+    return 0;
+}
+
+} // namespace
+
+void open_chat(engine &e, const char *given) {
+    chat &c = e.chat_;
+    const common_params &p = e.params;
+    const std::string wanted = given ? given : p.chat_template;
+    if (wanted.empty() && !has_own_template(e)) return;
+    try {
+        c.templates = common_chat_templates_init(e.model.get(), wanted);
+        c.jinja = p.use_jinja && (wanted == "chatml" || !is_builtin(wanted));
+        c.enable_thinking = p.enable_reasoning != 0 && c.jinja && common_chat_templates_support_enable_thinking(c.templates.get());
+    } catch (const std::exception &ex) {
+        c.templates.reset();
+        if (!wanted.empty()) fail(WARM_EINVAL, "--chat-template: %s", ex.what());
+        c.unusable = ex.what();
+        warm_log_warn("llama", "the model's chat template does not work, chat requests will be refused: %s", ex.what());
+        return;
+    }
+    c.kwargs = p.default_template_kwargs;
+    c.reasoning_format = p.reasoning_format;
+    c.prefill_assistant = p.prefill_assistant;
+    c.force_pure_content = p.force_pure_content_parser;
+    e.template_text = common_chat_templates_source(c.templates.get());
+}
+
+int chat_render(warm_engine *we, const char *request_json, size_t len, char **prompt, size_t *prompt_len, warm_err *err) {
+    return guard(err, WARM_EINVAL, [&] { return render(*of(we), request_json, len, prompt, prompt_len); });
+}
+
+} // namespace warm

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * llama/engine.cpp - opening, decoding, closing; the tables of functions of the libllama engine.
+ *
+ * A batch is handed to libllama as it comes: its arrays are laid over llama_batch without a copy.
+ * Threads: as engine.h says. */
+#include <mutex>
+#include <vector>
+
+#include "llama/log_route.h"
+#include "llama/priv.hpp"
+
+namespace warm {
+namespace {
+
+/* llama_decode's positive and negative results, llama.h */
+enum { decode_full = 1, decode_aborted = 2 };
+
+int compute(engine &e, const llama_batch &b) {
+    char said[WARM_ERR_TEXT_MAX];
+    warm__log_capture_begin(said, sizeof said, true);
+    int rc;
+    try {
+        rc = llama_decode(e.ctx.get(), b);
+    } catch (...) {
+        warm__log_capture_end();
+        throw;
+    }
+    warm__log_capture_end();
+    if (rc == 0) return 0;
+    if (rc == decode_full) fail(WARM_EFULL, "no free cells for %d units", b.n_tokens);
+    if (rc == decode_aborted) fail(WARM_ECANCELED, "the computation was interrupted");
+    fail(WARM_EENGINE, "libllama failed to compute %d units (%d)%s%s", b.n_tokens, rc, said[0] ? ": " : "", said);
+}
+
+int decode_rows(engine &e, const warm_batch &b) {
+    e.wanted.assign(e.info_.n_batch, 0);
+    if (!b.n || b.n > e.info_.n_batch) fail(WARM_EINVAL, "a batch of %zu units: 1..%u are possible", b.n, e.info_.n_batch);
+    size_t n_wanted = 0;
+    for (size_t i = 0; i < b.n; i++) {
+        if (b.seq[i] < 0 || b.seq[i] >= e.scratch) fail(WARM_EINVAL, "sequence %d does not exist", b.seq[i]);
+        e.seqs[i] = const_cast<llama_seq_id *>(&b.seq[i]);
+        n_wanted += b.want[i] != 0;
+    }
+    if (n_wanted > e.n_outputs) fail(WARM_EINVAL, "logits of %zu rows wanted: at most %u are possible", n_wanted, e.n_outputs);
+    llama_batch lb = {};
+    lb.n_tokens = (int32_t)b.n;
+    lb.token = const_cast<llama_token *>(b.token);
+    lb.pos = const_cast<llama_pos *>(b.pos);
+    lb.n_seq_id = e.one_seq.data();
+    lb.seq_id = e.seqs.data();
+    lb.logits = reinterpret_cast<int8_t *>(const_cast<uint8_t *>(b.want));
+    compute(e, lb);
+    std::copy(b.want, b.want + b.n, e.wanted.begin());
+    return 0;
+}
+
+int decode(warm_engine *we, const warm_batch *b, warm_err *err) {
+    return guard(err, WARM_EENGINE, [&] { return decode_rows(*of(we), *b); });
+}
+
+const float *logits(warm_engine *we, size_t row) {
+    engine &e = *of(we);
+    if (row >= e.wanted.size() || !e.wanted[row]) return nullptr;
+    const float *found = nullptr;
+    guard(nullptr, WARM_EENGINE, [&] {
+        found = llama_get_logits_ith(e.ctx.get(), (int32_t)row);
+        return 0;
+    });
+    return found;
+}
+
+void close_engine(warm_engine *we) {
+    delete of(we);
+}
+
+const warm_engine_ops ops = {"llama",    decode,    logits,      seq_rm,       seq_cp,         clear,  state_bytes, state_save,
+                             state_load, seq_range, sampler_new, sampler_free, sampler_accept, sample, close_engine};
+const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render};
+
+std::string meta(const engine &e, const char *key) {
+    char buf[256] = {0};
+    return llama_model_meta_val_str(e.model.get(), key, buf, sizeof buf) > 0 ? buf : "";
+}
+
+std::string text_of(const engine &e, llama_token token) {
+    return token == LLAMA_TOKEN_NULL ? std::string() : piece_of(e, token);
+}
+
+void read_vocab(engine &e) {
+    const llama_vocab *v = e.vocab;
+    for (llama_token t = 0; t < llama_vocab_n_tokens(v); t++) {
+        if (llama_vocab_is_eog(v, t)) e.eog.push_back(t);
+    }
+    e.bos_text = text_of(e, llama_vocab_bos(v));
+    e.eos_text = text_of(e, llama_vocab_eos(v));
+    e.info_.n_vocab = (uint32_t)llama_vocab_n_tokens(v);
+    e.info_.vocab_type = (int32_t)llama_vocab_type(v);
+    e.info_.bos = llama_vocab_bos(v);
+    e.info_.eos = llama_vocab_eos(v);
+    e.info_.add_bos = llama_vocab_get_add_bos(v);
+}
+
+void read_model(engine &e) {
+    const llama_model *m = e.model.get();
+    char desc[256] = {0};
+    llama_model_desc(m, desc, sizeof desc);
+    e.desc = desc;
+    e.path = e.params.model.path;
+    e.arch = meta(e, "general.architecture");
+    e.build = std::string("libllama ") + llama_version();
+    e.info_.n_ctx = llama_n_ctx(e.ctx.get());
+    e.info_.n_seq_max = (uint32_t)e.scratch;
+    e.info_.n_batch = llama_n_batch(e.ctx.get());
+    e.info_.n_ubatch = llama_n_ubatch(e.ctx.get());
+    e.info_.n_ctx_train = (uint32_t)llama_model_n_ctx_train(m);
+    e.info_.n_embd = (uint32_t)llama_model_n_embd(m);
+    e.info_.n_params = llama_model_n_params(m);
+    e.info_.model_bytes = llama_model_size(m);
+    e.info_.ftype = llama_ftype_name(llama_model_ftype(m));
+    e.one_seq.assign(e.info_.n_batch, 1);
+    e.seqs.resize(e.info_.n_batch);
+    e.wanted.assign(e.info_.n_batch, 0);
+}
+
+void publish(engine &e) {
+    e.info_.scope = e.scope.c_str();
+    e.info_.model_path = e.path.c_str();
+    e.info_.model_desc = e.desc.c_str();
+    e.info_.arch = e.arch.c_str();
+    e.info_.build = e.build.c_str();
+    e.info_.chat_template = e.template_text.c_str();
+    e.info_.bos_text = e.bos_text.c_str();
+    e.info_.eos_text = e.eos_text.c_str();
+    e.ops = &ops;
+    e.text = &text_ops;
+    e.info = &e.info_;
+}
+
+int open_engine(const warm_llama_options &o, warm_engine **out) {
+    static std::once_flag once;
+    std::call_once(once, load_backends);
+    auto e = std::make_unique<engine>();
+    read_flags(*e, o);
+    load_model(*e, o);
+    make_context(*e);
+    read_vocab(*e);
+    read_model(*e);
+    learn_layout(*e);
+    e->scope = scope_text(*e);
+    open_chat(*e, o.chat_template);
+    publish(*e);
+    warm_log_info("llama", "%s: %u cells, %u sequences, batch %u/%u, %zu bytes of state per unit", e->desc.c_str(), e->info_.n_ctx,
+                  e->info_.n_seq_max, e->info_.n_batch, e->info_.n_ubatch, (size_t)e->layout.per_cell);
+    *out = e.release();
+    return 0;
+}
+
+} // namespace
+
+void decode_plain(engine &e, const std::vector<llama_token> &tokens, int32_t seq, int32_t pos) {
+    for (size_t done = 0; done < tokens.size();) {
+        const size_t n = std::min<size_t>(tokens.size() - done, e.info_.n_batch);
+        std::vector<int32_t> at(n), ids(n, seq);
+        std::vector<uint8_t> want(n, 0);
+        for (size_t i = 0; i < n; i++) at[i] = pos + (int32_t)(done + i);
+        want[n - 1] = 1;
+        warm_batch b = {n, tokens.data() + done, at.data(), ids.data(), want.data()};
+        decode_rows(e, b);
+        done += n;
+    }
+}
+
+} // namespace warm
+
+extern "C" int warm_llama_open(const warm_llama_options *o, warm_engine **out, warm_err *err) {
+    return warm::guard(err, WARM_EENGINE, [&] { return warm::open_engine(*o, out); });
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * llama/priv.hpp - one open model: what the files of this folder share.
+ *
+ * Members are destroyed from the bottom up, so what uses something stands below it: the parameters hold arrays that the model
+ * points into, the thread pools outlive the context that computes on them.
+ * Threads: constant after open, except the members under "engine thread". */
+#ifndef WARM_LLAMA_PRIV_HPP
+#define WARM_LLAMA_PRIV_HPP
+
+#include <arg.h>
+#include <chat.h>
+#include <common.h>
+#include <cstdint>
+#include <llama-cpp.h>
+#include <llama.h>
+#include <map>
+#include <string>
+#include <vector>
+
+extern "C" {
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "base/log.h"
+}
+#include "llama/blob_layout.h"
+#include "llama/guard.hpp"
+#include "llama/llama_engine.h"
+
+namespace warm {
+
+/* The file of a model, an adapter or a control vector, split or not, as far as sharing state cares. */
+struct content {
+    std::string sha256;     /* hex */
+    bool long_rope = false; /* has a second set of rope factors for long contexts */
+};
+
+struct chat {
+    common_chat_templates_ptr templates; /* NULL: the model has none */
+    std::string unusable;                /* why there are none although the model has text for one */
+    bool jinja = true;                   /* false: a built-in template known by its name only */
+    bool enable_thinking = false;
+    std::map<std::string, std::string> kwargs; /* defaults of chat_template_kwargs */
+    common_reasoning_format reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+    bool prefill_assistant = true;
+    bool force_pure_content = false;
+};
+
+struct engine : warm_engine {
+    common_params params;
+    common_threadpools threadpools;
+    llama_model_ptr model;
+    llama_context_ptr ctx;
+    std::vector<llama_adapter_lora_ptr> lora;
+
+    const llama_vocab *vocab = nullptr;
+    llama_memory_t mem = nullptr;
+    int32_t scratch = 0; /* sequence id behind the last admitted one */
+    uint32_t n_outputs = 0;
+    std::vector<llama_token> eog;
+    chat chat_;
+    warm__blob_layout layout = {}; /* of ranges; empty when info_.ranges is false */
+
+    warm_engine_info info_ = {};
+    std::string scope, path, desc, arch, build, template_text, bos_text, eos_text;
+
+    /* engine thread */
+    std::vector<int32_t> one_seq;     /* n_batch ones: every row belongs to one sequence */
+    std::vector<llama_seq_id *> seqs; /* n_batch pointers into the batch being decoded */
+    std::vector<uint8_t> wanted;      /* rows of the last decode whose logits are there */
+
+    engine() = default;
+    engine(const engine &) = delete;
+    engine &operator=(const engine &) = delete;
+    ~engine() { warm__blob_free(&layout); }
+};
+
+inline engine *of(warm_engine *e) {
+    return static_cast<engine *>(e);
+}
+inline const engine *of(const warm_engine *e) {
+    return static_cast<const engine *>(e);
+}
+
+/* params.cpp: reads the flags into e.params. Throws failure. */
+void read_flags(engine &e, const warm_llama_options &o);
+
+/* model.cpp: files, model, adapters, context. Throw failure. */
+void load_backends();
+void load_model(engine &e, const warm_llama_options &o);
+void make_context(engine &e);
+
+/* state.cpp */
+void learn_layout(engine &e);
+
+/* scope.cpp: the text of info->scope; needs the context and the layout. */
+std::string scope_text(engine &e);
+
+/* chat.cpp. `given`: template of the options, or NULL. */
+void open_chat(engine &e, const char *given);
+int chat_render(warm_engine *e, const char *request_json, size_t len, char **prompt, size_t *prompt_len, warm_err *err);
+
+/* sampler.cpp, text.cpp, state.cpp: entries of the tables that engine.cpp puts together. */
+int sampler_new(warm_engine *e, const warm_sampling *s, warm_sampler **out, warm_err *err);
+void sampler_free(warm_engine *e, warm_sampler *s);
+int sampler_accept(warm_engine *e, warm_sampler *s, int32_t token, bool generated, warm_err *err);
+int sample(warm_engine *e, warm_sampler *s, size_t row, warm_sampled *out, warm_err *err);
+int tokenize(warm_engine *e, const char *text, size_t len, bool add_special, bool parse_special, int32_t **tokens, size_t *n,
+             warm_err *err);
+size_t token_piece(warm_engine *e, int32_t token, bool special, char *buf, size_t cap);
+bool token_is_eog(warm_engine *e, int32_t token);
+void seq_rm(warm_engine *e, int32_t seq, int32_t p0, int32_t p1);
+void seq_cp(warm_engine *e, int32_t src, int32_t dst, int32_t p0, int32_t p1);
+void seq_range(warm_engine *e, int32_t seq, int32_t *min, int32_t *max);
+void clear(warm_engine *e, bool data);
+size_t state_bytes(const warm_engine *e, size_t n);
+int64_t state_save(warm_engine *e, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err);
+int state_load(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
+               warm_err *err);
+
+/* engine.cpp: rows of tokens at positions pos.. of one sequence, straight into libllama; used while opening. Throws failure. */
+void decode_plain(engine &e, const std::vector<llama_token> &tokens, int32_t seq, int32_t pos);
+
+/* Text of a token, special ones included. */
+std::string piece_of(const engine &e, llama_token token);
+
+} // namespace warm
+#endif
