@@ -70,8 +70,8 @@ typedef struct warm_path {
 /* Length of the longest prefix of units[0..n) that is in the tree. Changes nothing, pins nothing. */
 size_t warm_cache_match(const warm_cache *c, const warm_scope *s, const warm_unit *units, size_t n);
 
-/* What the tree holds behind the first `at` units of a prompt (at <= its match), along the most recently used branch: up to max units into
- * out. Returns their number, 0 = nothing known goes on there. For explanations. */
+/* What the tree holds behind the first `at` units of a prompt along the most recently used branch: up to max units into
+ * out. Returns their number, 0 = nothing known goes on there, or the tree does not reach that far. For explanations. */
 size_t warm_cache_follow(const warm_cache *c, const warm_scope *s, const warm_unit *units, size_t at, warm_unit *out, size_t max);
 
 /* Finds the longest prefix, pins it, and marks it as used now. Always succeeds: a miss is the path at position 0.

@@ -191,7 +191,7 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     if (!sl->n_parked) {
         sl->t.n_device = p.n_device;
         s->counters.n_prompt_device += p.n_device;
-        warm__note_divergence(s, sl, src && !p.take_over ? src : NULL, p.n_load);
+        warm__note_divergence(s, sl, src && !p.take_over ? src : NULL, p.n_known);
     }
     q->saved = false;
     q->refused_at = 0;

@@ -20,5 +20,6 @@ warm_plan warm_plan_make(const warm_plan_input *in) {
     size_t tree = in->n_tree < most ? in->n_tree : most;
     bool dearer = in->load_ns_per_unit > 0 && in->compute_ns_per_unit > 0 && in->load_ns_per_unit > in->compute_ns_per_unit;
     if (in->ranges && tree > p.n_load && !dearer) p.n_load = tree;
+    p.n_known = tree > p.n_device ? tree : p.n_device;
     return p;
 }

@@ -27,6 +27,7 @@ typedef struct warm_plan {
     bool take_over;  /* true: it becomes the request's own; false: its first n_device units are shared */
     size_t n_device; /* [0, n_device) are in the context already */
     size_t n_load;   /* [n_device, n_load) are loaded; n_load >= n_device */
+    size_t n_known;  /* the longest match anywhere, also one that is dearer to load than to compute */
 } warm_plan;
 
 warm_plan warm_plan_make(const warm_plan_input *in);

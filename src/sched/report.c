@@ -120,10 +120,10 @@ static void text_of(warm_sched *s, const warm_unit *units, size_t n, char *out, 
 }
 
 /* Remembers where a request left what was known, for its log line; with log_prompts the text on both sides of that place. */
-void warm__note_divergence(warm_sched *s, warm_slot *sl, const warm_seq *src, size_t n_tree) {
+void warm__note_divergence(warm_sched *s, warm_slot *sl, const warm_seq *src, size_t at) {
     const warm_task *t = sl->task;
     warm_unit other[DIVERGENCE_UNITS];
-    size_t at = src && sl->t.n_device >= n_tree ? sl->t.n_device : n_tree, n_other = 0;
+    size_t n_other = 0;
     warm_scope *scope;
     if (!t->cache_prompt) return;
     if (src && at == sl->t.n_device) {

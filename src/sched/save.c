@@ -60,6 +60,7 @@ void warm__load_end(warm_sched *s, warm_slot *sl) {
 
 static bool load_one(warm_sched *s, warm_slot *sl) {
     uint64_t t0 = warm__sched_now(s);
+    warm_kv_poll(s->kv);
     int64_t n = warm_kv_load_next(s->kv, sl->load);
     sl->t.load_ms += (double)(warm__sched_now(s) - t0) / 1e6;
     if (n == 0) return false;
@@ -94,6 +95,7 @@ static warm_seq *next_to_save(warm_sched *s) {
 
 bool warm__cache_slice(warm_sched *s) {
     if (!s->kv) return false;
+    warm_kv_poll(s->kv);
     bool generating = false, busy = false, did = false;
     for (uint32_t i = 0; i < s->n_slots; i++) {
         enum warm_slot_state st = s->slots[i].state;

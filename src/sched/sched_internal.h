@@ -174,6 +174,7 @@ void warm__emit_progress(warm_sched *s, warm_slot *sl);
 void warm__emit_done(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated);
 void warm__emit_failed(warm_sched *s, warm_task *t, warm_slot *sl, const warm_err *err);
 void warm__slot_note_token(warm_slot *sl, const warm_sampled *sampled);
-void warm__note_divergence(warm_sched *s, warm_slot *sl, const warm_seq *src, size_t n_tree);
+/* at: the longest match; src: the sequence that has it, NULL = the tree */
+void warm__note_divergence(warm_sched *s, warm_slot *sl, const warm_seq *src, size_t at);
 
 #endif

@@ -62,6 +62,10 @@ int32_t warm_sim_next(const warm_engine *e, uint64_t hash, bool ignore_eos) {
     return (int32_t)(1 + v % (e->info->n_vocab - 1));
 }
 
+static void spend(sim *s, uint64_t ns) {
+    if (s->o.clock_ns) *s->o.clock_ns += ns;
+}
+
 static int32_t take_cell(sim *s, int32_t token, uint64_t hash) {
     for (uint32_t i = 0; i < s->info.n_ctx; i++) {
         if (s->cells[i].refs) continue;
@@ -82,6 +86,7 @@ static int sim_decode(warm_engine *e, const warm_batch *b, warm_err *err) {
     assert(b->n && b->n <= s->info.n_batch);
     if (s->info.n_ctx - s->n_used < b->n) return warm_err_set(err, WARM_EFULL, "no free cells");
     if (++s->n_decodes == s->o.decode_fails_at) return warm_err_set(err, WARM_EENGINE, "simulated failure");
+    spend(s, b->n * s->o.row_ns);
     for (size_t i = 0; i < b->n; i++) {
         struct seq *q = &s->seqs[b->seq[i]];
         assert(b->pos[i] == q->n);
@@ -131,6 +136,7 @@ static int64_t sim_state_save(warm_engine *e, int32_t id, int32_t p0, size_t n, 
     const struct seq *q = &s->seqs[id];
     size_t bytes = sim_state_bytes(e, n);
     if (cap < bytes || p0 + (int64_t)n > q->n) return warm_err_set(err, WARM_EINVAL, "no such range");
+    spend(s, n * s->o.copy_ns);
     memset(dst, 0, bytes);
     uint32_t header[4] = {state_magic, (uint32_t)n, (uint32_t)p0, 0};
     memcpy(dst, header, sizeof header);
@@ -155,6 +161,7 @@ static int sim_state_load(warm_engine *e, int32_t id, const void *src, size_t by
     assert(q->n == p0 && p0 >= first && p1 <= first + (int32_t)n);
     if (s->info.n_ctx - s->n_used < n) return warm_err_set(err, WARM_EFULL, "no free cells");
     if (++s->n_loads == s->o.load_fails_at) return warm_err_set(err, WARM_EENGINE, "simulated failure");
+    spend(s, n * s->o.copy_ns);
     for (int32_t p = p0; p < p1; p++) {
         const uint8_t *record = (const uint8_t *)src + HEADER_BYTES + (size_t)(p - first) * s->o.unit_bytes;
         uint64_t hash;

@@ -14,6 +14,8 @@ typedef struct warm_sim_options {
     uint32_t n_ctx, n_seq_max, n_batch, n_ubatch; /* 0 = 4096, 8, 512, 512 */
     uint32_t n_vocab;                             /* 0 = 257 */
     size_t unit_bytes;                            /* state per unit; 0 = 64, at least 16 */
+    uint64_t *clock_ns;                           /* a virtual clock that calls advance; NULL = calls take no time */
+    uint64_t row_ns, copy_ns;                     /* per row decoded; per unit saved or loaded */
     uint64_t decode_fails_at, load_fails_at;      /* the n-th call (1-based) fails with WARM_EENGINE; 0 = never */
 } warm_sim_options;
 

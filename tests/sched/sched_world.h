@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tests/unit/sched_world.h - a scheduler on the simulated engine with everything below it, and requests whose answers are known.
+ *
+ * What the simulated engine generates is a function of the tokens before it, so the right answer to any prompt can be computed here,
+ * whatever the scheduler loaded, shared or parked on the way. */
+#ifndef TEST_SCHED_WORLD_H
+#define TEST_SCHED_WORLD_H
+
+#include <stdbool.h>
+
+#include "sched/sched.h"
+#include "sim/sim.h"
+
+typedef struct world {
+    warm_engine *engine;
+    warm_budget budget;
+    warm_store *store;
+    warm_cache *cache;
+    warm_worker *worker;
+    warm_sched *sched;
+    uint64_t now_ns;
+    warm_clock clock;
+} world;
+
+typedef struct world_options {
+    warm_sim_options sim;
+    uint32_t n_slots;    /* 0 = 1 */
+    size_t budget_bytes; /* 0 = no cache */
+    unsigned n_threads;  /* of the worker */
+    uint32_t max_residents;
+} world_options;
+
+void world_open(world *w, const world_options *o);
+void world_close(world *w);
+
+/* A request under way and its answer. */
+typedef struct request {
+    int32_t *prompt;
+    size_t n_prompt;
+    int32_t n_predict;
+    uint64_t id;
+    int32_t *got; /* tokens of all events */
+    size_t n_got;
+    size_t n_events, n_progress;
+    bool ended, failed;
+    warm_err err;
+    warm_task_timings t;
+    enum warm_stop stop;
+    bool truncated;
+    char *text;
+} request;
+
+typedef struct request_options {
+    int32_t n_predict; /* 0 stays 0 */
+    int32_t id_slot;   /* give -1 for any */
+    bool no_cache, ignore_eos, progress;
+    const char *const *stop;
+    size_t n_stop;
+    const char *salt;
+} request_options;
+
+void request_submit(world *w, request *r, const int32_t *prompt, size_t n, const request_options *o);
+/* Steps until the request ended. */
+void request_wait(world *w, request *r);
+void request_run(world *w, request *r, const int32_t *prompt, size_t n, int32_t n_predict);
+/* Asserts that what was generated is what the prompt implies, however often the scheduler moved it about. */
+void request_check(world *w, const request *r, bool ignore_eos);
+void request_free(request *r);
+/* Steps until nothing is left to do, saves included. */
+void world_settle(world *w);
+
+/* n tokens drawn from a generator seeded by `seed`, in 1..255. */
+void tokens_fill(int32_t *out, size_t n, uint64_t seed);
+
+#endif
