@@ -254,7 +254,7 @@ static void op_damage(struct run *x, const struct seq *q) {
     warm_piece_view v;
     warm_path_piece(x->r.cache, &q->path, pos, &v);
     if (v.piece != x->held.piece && warm_piece_state_get(v.piece) == WARM_PIECE_SEALED) {
-        ((uint8_t *)(uintptr_t)v.data)[below(x, v.bytes)] ^= 1;
+        ((uint8_t *)(uintptr_t)v.data)[below(x, v.bytes)]++; /* not ^=: a second hit must not heal it */
         x->n_flipped++;
         if (below(x, 2)) { /* else somebody finds it later */
             assert_int_equal(warm_piece_verify(v.piece), WARM_ECORRUPT);
