@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * config/budget.c - how many bytes --cache-ram means on this machine, now (config/budget.h). Pure. */
+ * config/budget.c - how many bytes --cache-ram means on this machine, now (config/budget.h). */
 #include "config/budget.h"
+
+#include <stdio.h>
+#include <unistd.h>
 
 enum { DEFAULT_MIB = 8192 };
 
@@ -21,4 +24,16 @@ size_t warm_budget_for(int64_t mib, uint64_t available, uint64_t total) {
         wanted = lesser(wanted, available - lesser(reserve, available / 2));
     }
     return (size_t)lesser(wanted, SIZE_MAX);
+}
+
+uint64_t warm_budget_mapped_bytes(const char *root) {
+    char path[512];
+    unsigned long long size, resident, shared;
+    snprintf(path, sizeof(path), "%s/proc/self/statm", root);
+    FILE *f = fopen(path, "r");
+    if (!f) return 0;
+    int n = fscanf(f, "%llu %llu %llu", &size, &resident, &shared);
+    fclose(f);
+    long page = sysconf(_SC_PAGESIZE);
+    return n == 3 && page > 0 ? shared * (unsigned long long)page : 0;
 }

@@ -15,4 +15,8 @@
  * larger, so a default that the machine can't hold is no danger. Where nothing is known, -1 is the default size. */
 size_t warm_budget_for(int64_t mib, uint64_t available, uint64_t total);
 
+/* Bytes of files that this process has mapped and that are in memory now: a model's weights. The system counts them as available,
+ * for it could drop them, but every token would read them again. root as in base/sysmem.h. 0 if unknown. */
+uint64_t warm_budget_mapped_bytes(const char *root);
+
 #endif

@@ -208,7 +208,7 @@ static int push_engine(reader *r, const warm_opt *o, const char *name, const cha
 }
 
 static bool is_quiet(const warm_opt *o, const char *text) {
-    return o->quiet && (strcmp(o->quiet, "*") == 0 || strcmp(o->quiet, text) == 0);
+    return o->quiet && (strcmp(o->quiet, OPT_ANY) == 0 || strcmp(o->quiet, text) == 0);
 }
 
 /* name is the option as it is spelled in the table; on its polarity; v1 and v2 its values, NULL if it takes none. */

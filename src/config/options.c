@@ -48,7 +48,7 @@
 #define NO_ROUTER   "one process serves one model"
 #define NO_TOOLS    "the server runs no tools"
 #define NO_UI       "there is no chat page"
-#define NO_CORS     "cross-origin headers are not sent yet"
+#define NO_CORS     "pages of every origin may use the server, with credentials, as in llama-server when nothing is set"
 #define NO_TLS      "TLS is not available yet: the server speaks plain HTTP, put a TLS proxy in front"
 #define NO_THINK    "reasoning is not told apart from the answer yet"
 #define NO_DOWNLOAD "models by name are not supported yet; give -m FILE"
@@ -162,7 +162,7 @@ static const warm_opt model[] = {
     {REFUSED, FLAG, "--vision-gemma-12b-default", NULL, NULL, NULL, NO_DOWNLOAD},
     {IGNORED, STRING, "-hff,--hf-file", NULL, E("HF_FILE"), "FILE", NO_DOWNLOAD},
     /* The token is set on many machines for other programs, and nothing here wants it: no warning. */
-    {IGNORED, STRING, "-hft,--hf-token", NULL, "HF_TOKEN", "TOKEN", NO_DOWNLOAD, QUIET("*")},
+    {IGNORED, STRING, "-hft,--hf-token", NULL, "HF_TOKEN", "TOKEN", NO_DOWNLOAD, QUIET(OPT_ANY)},
     {IGNORED, FLAG, "--offline", NULL, E("OFFLINE"), NULL, "nothing is ever downloaded", QUIET("1")},
 };
 
@@ -217,10 +217,10 @@ static const warm_opt server[] = {
     {OURS, FLAG, "--props", NULL, E("ENDPOINT_PROPS"), NULL, "serve POST /props", FIELD(props)},
     {IGNORED, FLAG, "--reuse-port", NULL, E("REUSE_PORT"), NULL, "a port has one server"},
     {IGNORED, STRING, "--path", NULL, E("STATIC_PATH"), "DIR", "no files are served"},
-    {IGNORED, STRING, "--cors-origins", NULL, E("CORS_ORIGINS"), "ORIGIN,...", NO_CORS},
+    {IGNORED, STRING, "--cors-origins", NULL, E("CORS_ORIGINS"), "ORIGIN,...", NO_CORS, QUIET("*")},
     {IGNORED, STRING, "--cors-methods", NULL, E("CORS_METHODS"), "METHOD,...", NO_CORS},
     {IGNORED, STRING, "--cors-headers", NULL, E("CORS_HEADERS"), "HEADER,...", NO_CORS},
-    {IGNORED, BOOL, "--cors-credentials", "--no-cors-credentials", E("CORS_CREDENTIALS"), NULL, NO_CORS, QUIET("0")},
+    {IGNORED, BOOL, "--cors-credentials", "--no-cors-credentials", E("CORS_CREDENTIALS"), NULL, NO_CORS, QUIET("1")},
     {IGNORED, STRING, "--ssl-key-file", NULL, E("SSL_KEY_FILE"), "FILE", NO_TLS},
     {IGNORED, STRING, "--ssl-cert-file", NULL, E("SSL_CERT_FILE"), "FILE", NO_TLS},
     {IGNORED, STRING, "--tags", NULL, E("TAGS"), "TAG,...", "the model list shows no tags yet"},
@@ -245,21 +245,22 @@ static const warm_opt chat[] = {
     {OURS, STRING, "--chat-template", NULL, E("CHAT_TEMPLATE"), "TEXT",
      "chat template, or the name of a built-in one (default: the model's)", SET(template)},
     {OURS, STRING, "--chat-template-file", NULL, E("CHAT_TEMPLATE_FILE"), "FILE", "the same, read from a file", SET(template_file)},
-    {IGNORED, BOOL, "--jinja", "--no-jinja", E("JINJA"), NULL, "templates are always rendered by Jinja", QUIET("1")},
-    {IGNORED, STRING, "--chat-template-kwargs", NULL, E("CHAT_TEMPLATE_KWARGS"), "JSON",
-     "send chat_template_kwargs with the request instead"},
+    {ENGINE, BOOL, "--jinja", "--no-jinja", E("JINJA"), NULL,
+     "render templates with Jinja; without it only built-in ones by name (default on)"},
+    {ENGINE, STRING, "--chat-template-kwargs", NULL, E("CHAT_TEMPLATE_KWARGS"), "JSON", "values that every chat template gets"},
     {IGNORED, STRING, "--reasoning-format", NULL, E("THINK"), "FORMAT", NO_THINK, QUIET("none")},
-    {IGNORED, STRING, "-rea,--reasoning", NULL, E("REASONING"), "on|off|auto",
-     "send chat_template_kwargs with enable_thinking with the request instead", QUIET("auto")},
-    {IGNORED, STRING, "--reasoning-effort", NULL, E("REASONING_EFFORT"), "LEVEL",
-     "send chat_template_kwargs with reasoning_effort with the request instead", QUIET("default")},
+    {ENGINE, STRING, "-rea,--reasoning", NULL, E("REASONING"), "on|off|auto",
+     "whether the template asks the model to think first (default auto: if it can)"},
+    {ENGINE, STRING, "--reasoning-effort", NULL, E("REASONING_EFFORT"), "LEVEL",
+     "effort that the template asks for: low, medium, high, ... (default: the template's)"},
     {IGNORED, INT, "--reasoning-budget", NULL, E("THINK_BUDGET"), "N", NO_THINK, QUIET("-1")},
     {IGNORED, STRING, "--reasoning-budget-message", NULL, E("THINK_BUDGET_MESSAGE"), "TEXT", NO_THINK},
-    {IGNORED, BOOL, "--reasoning-preserve", "--no-reasoning-preserve", E("REASONING_PRESERVE"), NULL, NO_THINK, QUIET("1")},
+    {ENGINE, BOOL, "--reasoning-preserve", "--no-reasoning-preserve", E("REASONING_PRESERVE"), NULL,
+     "keep the reasoning of earlier answers in the prompt, where the template can (default on)"},
     {IGNORED, BOOL, "--skip-chat-parsing", "--no-skip-chat-parsing", E("SKIP_CHAT_PARSING"), NULL,
      "answers are always passed on as they were generated", QUIET("1")},
-    {IGNORED, BOOL, "--prefill-assistant", "--no-prefill-assistant", E("PREFILL_ASSISTANT"), NULL,
-     "a last message of the assistant is rendered like any other", QUIET("0")},
+    {ENGINE, BOOL, "--prefill-assistant", "--no-prefill-assistant", E("PREFILL_ASSISTANT"), NULL,
+     "continue a last message of the assistant instead of answering it (default on)"},
     {IGNORED, FLAG, "--spm-infill", NULL, NULL, NULL, "infill is not available yet"},
     {IGNORED, FLAG, "-sp,--special", NULL, NULL, NULL, "special tokens are not written as text yet"},
     {IGNORED, FLAG, "--embedding,--embeddings", NULL, E("EMBEDDINGS"), NULL, NO_EMBD},

@@ -29,6 +29,8 @@ enum opt_value {
 /* Types of the fields of warm_config that an entry can point at. */
 enum opt_field { OPT_NONE, OPT_F_BOOL, OPT_F_INT, OPT_F_I64, OPT_F_FLOAT, OPT_F_DOUBLE, OPT_F_TEXT };
 
+#define OPT_ANY "\n"
+
 typedef struct warm_opt warm_opt;
 typedef struct warm_opt_parse warm_opt_parse;
 
@@ -43,7 +45,7 @@ struct warm_opt {
     const char *env;   /* variable, or NULL */
     const char *hint;  /* what stands for the value in --help, NULL without value */
     const char *help;  /* OURS, ENGINE: what it does. IGNORED, REFUSED: why it does not */
-    /* IGNORED: the value that asks for what happens anyway, so no warning is due; "1"/"0" for OPT_BOOL */
+    /* IGNORED: the value that asks for what happens anyway, so no warning is due; "1"/"0" for OPT_BOOL; OPT_ANY: no value does */
     const char *quiet;
     enum opt_field field;
     size_t at;        /* offset in warm_config */

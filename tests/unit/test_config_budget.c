@@ -5,6 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -52,6 +55,25 @@ static void an_unknown_machine_gets_what_was_asked(void **state) {
     assert_int_equal(warm_budget_for(-1, UINT64_MAX, UINT64_MAX), 8 * GIB);
 }
 
+static void mapped_files_are_seen(void **state) {
+    (void)state;
+    char path[] = "/tmp/test_budget_XXXXXX";
+    size_t bytes = 8 * (size_t)MIB;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+    uint64_t before = warm_budget_mapped_bytes("");
+    assert_true(before > 0);
+    volatile char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(p != MAP_FAILED);
+    for (size_t i = 0; i < bytes; i += 4096) p[i] = 1;
+    assert_true(warm_budget_mapped_bytes("") >= before + bytes / 2);
+    assert_int_equal(munmap((void *)p, bytes), 0);
+    close(fd);
+    assert_int_equal(warm_budget_mapped_bytes("/nonexistent"), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zero_is_off),
@@ -60,6 +82,7 @@ int main(void) {
         cmocka_unit_test(a_size_larger_than_the_machine_is_lowered),
         cmocka_unit_test(a_small_machine_still_has_a_cache),
         cmocka_unit_test(an_unknown_machine_gets_what_was_asked),
+        cmocka_unit_test(mapped_files_are_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,9 +170,9 @@ static void ignored_options_warn_once_and_say_why(void **state) {
     (void)state;
     warm_config c;
     parse(&c, ENV("LLAMA_ARG_POOLING=mean", "HF_TOKEN=secret"),
-          ARGS("--cache-reuse", "256", "--cache-reuse", "512", "--no-jinja", "--mmproj", "x"));
+          ARGS("--cache-reuse", "256", "--cache-reuse", "512", "--no-log-prefix", "--mmproj", "x"));
     warned(&c, "option '--cache-reuse' has no effect: text that moved to another position is computed again");
-    warned(&c, "option '--no-jinja' has no effect: templates are always rendered by Jinja");
+    warned(&c, "option '--no-log-prefix' has no effect: every line shows its level and module");
     warned(&c, "option '--mmproj' has no effect: images, audio and video are not available yet");
     warned(&c, "environment variable LLAMA_ARG_POOLING has no effect: embeddings and reranking are not available yet");
     assert_int_equal(c.n_warnings, 4);
@@ -184,8 +184,8 @@ static void what_happens_anyway_needs_no_warning(void **state) {
     (void)state;
     warm_config c;
     parse(&c, ENV(),
-          ARGS("--jinja", "-kvu", "-cb", "--cache-reuse", "0", "--no-context-shift", "--log-colors", "off", "--no-webui",
-               "--offline", "--log-timestamps"));
+          ARGS("-kvu", "-cb", "--cache-reuse", "0", "--no-context-shift", "--log-colors", "off", "--no-webui", "--offline",
+               "--log-timestamps"));
     assert_int_equal(c.n_warnings, 0);
     warm_config_free(&c);
 }
