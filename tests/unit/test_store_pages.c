@@ -167,7 +167,8 @@ static void limited_address_space_is_taken_in_small_steps(void **state) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        struct rlimit lim = {UINT64_C(80) << 30, UINT64_C(80) << 30}; /* one region of 64 GiB is there already */
+        rlim_t bytes = WARM_REGION_PAGES * warm__page_bytes() / 4 * 5; /* one region is there already */
+        struct rlimit lim = {bytes, bytes};
         if (setrlimit(RLIMIT_AS, &lim)) _exit(1);
         if (warm__pages_grow(&map, 100)) _exit(2);
         uint32_t small = map.regions[1].n_pages, range;

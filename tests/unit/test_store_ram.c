@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The ram tier: the budget is what it holds, what it holds is what is resident, and what is in an extent stays there. The same tests with and
+ * The ram tier: the budget is what it holds, what it holds is what is resident, and what is in an extent stays there; with and
  * without the prefault thread, which TSan watches. */
 #include <inttypes.h>
 #include <sched.h>
@@ -13,6 +13,10 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 #include "base/rng.h"
 #include "store/pages.h"
@@ -50,7 +54,7 @@ static void release(rig *g, warm_extent *x) {
     g->store->ops->release(g->store, x);
 }
 
-/* Resident bytes of the mapping that holds p, and whether it may have huge pages. */
+/* Resident bytes of the mapping that holds p. */
 static size_t resident_around(const void *p) {
     FILE *f = fopen("/proc/self/smaps", "r");
     assert_non_null(f);
@@ -264,19 +268,22 @@ static void pages_are_touched_ahead_and_counted_at_once(void **state) {
 static void touching_ahead_leaves_room_for_others_and_never_refuses(void **state) {
     (void)state;
     rig g;
-    open_rig(&g, 16 * MIB, 8 * MIB);
-    warm_extent x[16], no = {0};
-    for (size_t i = 0; i < 16; i++) {
-        assert_int_equal(reserve(&g, MIB, &x[i]), 0);
-        if (i < 14) assert_true(g.budget.used_bytes <= 15 * MIB);
-        fill(&x[i], i);
-    }
+    open_rig(&g, 16 * MIB, 12 * MIB);
+    warm_extent x, y, no = {0};
+    assert_int_equal(reserve(&g, 8 * MIB, &x), 0);
+    assert_int_equal(g.budget.used_bytes, 15 * MIB); /* a sixteenth is left */
+    assert_int_equal(warm_budget_take(&g.budget, MIB), 0);
+    assert_int_equal(reserve(&g, 7 * MIB + 1, &no), WARM_EFULL);
+    assert_int_equal(stats_of(&g).free_bytes, 7 * MIB);
+    assert_int_equal(reserve(&g, 7 * MIB, &y), 0);
     assert_int_equal(stats_of(&g).free_bytes, 0);
-    assert_int_equal(reserve(&g, 1, &no), WARM_EFULL);
-    for (size_t i = 0; i < 16; i++) {
-        check_filled(&x[i], i);
-        release(&g, &x[i]);
-    }
+    fill(&x, 1);
+    fill(&y, 2);
+    check_filled(&x, 1);
+    check_filled(&y, 2);
+    release(&g, &x);
+    release(&g, &y);
+    warm_budget_give(&g.budget, MIB);
     close_rig(&g);
 }
 
@@ -304,6 +311,25 @@ static void lent_pages_are_called_back(void **state) {
     }
     close_rig(&g);
 }
+
+#if defined(__SANITIZE_ADDRESS__)
+/* An extent is a part of one mapping, so ASan has to be told where it ends. */
+static void asan_sees_where_an_extent_ends(void **state) {
+    (void)state;
+    rig g;
+    open_rig(&g, 16 * MIB, MIB);
+    warm_extent x;
+    assert_int_equal(reserve(&g, 1001, &x), 0);
+    uint8_t *p = x.data;
+    assert_false(__asan_address_is_poisoned(p + 1000));
+    assert_true(__asan_address_is_poisoned(p + 1001));
+    assert_true(__asan_address_is_poisoned(p + x.held_bytes - 1));
+    release(&g, &x);
+    assert_true(__asan_address_is_poisoned(p));
+    close_rig(&g);
+    assert_false(__asan_address_is_poisoned(p));
+}
+#endif
 
 /* ---- random operations against a model ---- */
 
@@ -428,6 +454,9 @@ int main(void) {
         cmocka_unit_test(pages_are_touched_ahead_and_counted_at_once),
         cmocka_unit_test(touching_ahead_leaves_room_for_others_and_never_refuses),
         cmocka_unit_test(lent_pages_are_called_back),
+#if defined(__SANITIZE_ADDRESS__)
+        cmocka_unit_test(asan_sees_where_an_extent_ends),
+#endif
         cmocka_unit_test(random_operations_with_room),
         cmocka_unit_test(random_operations_without_room),
     };
