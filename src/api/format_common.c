@@ -170,6 +170,10 @@ static void write_prob(warm_json *j, const warm_reply *r, const warm_token_prob 
     warm_json_kfloat(j, post ? "prob" : "logprob", isfinite(t->p) ? t->p : -FLT_MAX);
 }
 
+bool warm__has_probs(const warm_reply *r, const warm_event *ev) {
+    return r->params->sampling.n_probs > 0 && ev->probs && ev->n_tokens;
+}
+
 void warm__write_probs(warm_json *j, const warm_reply *r, const warm_token_prob *probs, const warm_token_prob *top, size_t n,
                        size_t n_top) {
     bool post = r->params->sampling.post_sampling_probs;

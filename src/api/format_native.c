@@ -49,7 +49,7 @@ static void write_chunk(warm_json *j, const warm_reply *r, size_t i, const warm_
         warm_json_key(j, "prompt_progress");
         warm__write_progress(j, &ev->timings);
     }
-    if (ev->probs && ev->n_tokens) {
+    if (warm__has_probs(r, ev)) {
         warm_json_key(j, "completion_probabilities");
         warm__write_probs(j, r, ev->probs, ev->top, ev->n_tokens, ev->n_top);
     }

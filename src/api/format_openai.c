@@ -81,7 +81,7 @@ static void close_choice(warm_json *j) {
 
 /* "logprobs" of an event; text has the key always, chat only when there are some. */
 static void write_event_probs(warm_json *j, const warm_reply *r, const warm_event *ev) {
-    bool any = ev && ev->probs && ev->n_tokens;
+    bool any = ev && warm__has_probs(r, ev);
     if (!any && is_chat(r)) return;
     warm_json_key(j, "logprobs");
     if (!any) {
@@ -177,7 +177,7 @@ static void chat_stream(const warm_reply *r, size_t i, const warm_event *ev, war
     warm_answer *a = &r->answers[i];
     if (!a->role_sent || ev->type == WARM_EV_PROGRESS) chat_chunk(r, i, DELTA_ROLE, ev, out);
     a->role_sent = true;
-    if (ev->text_len || (ev->probs && ev->n_tokens)) chat_chunk(r, i, DELTA_CONTENT, ev, out);
+    if (ev->text_len || warm__has_probs(r, ev)) chat_chunk(r, i, DELTA_CONTENT, ev, out);
     if (ev->type == WARM_EV_DONE) chat_chunk(r, i, DELTA_END, ev, out);
 }
 

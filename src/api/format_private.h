@@ -13,6 +13,8 @@ void warm__sse_end(warm_buf *out);
 size_t warm__cached(const warm_task_timings *t);
 /* {"total","cache","processed","time_ms"} */
 void warm__write_progress(warm_json *j, const warm_task_timings *t);
+/* Probabilities were asked for and this event has some. */
+bool warm__has_probs(const warm_reply *r, const warm_event *ev);
 /* An array with one object per token: id, token, bytes, logprob or prob, and the likeliest. n_top is the stride of top. */
 void warm__write_probs(warm_json *j, const warm_reply *r, const warm_token_prob *probs, const warm_token_prob *top, size_t n,
                        size_t n_top);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "api/params_private.h"
+#include "base/alloc.h"
 
 enum kind { K_BOOL, K_INT, K_INT64, K_FLOAT };
 enum { HARD = 1, NOT_CHAT = 2 }; /* NOT_CHAT: the chat route gives this name another meaning */
@@ -169,6 +170,8 @@ int warm_params_parse(const warm_params_scope *s, warm_jv *root_take, warm_param
         .id_slot = -1,
         .t_max_predict_ms = -1,
         .sampling = s->defaults->sampling,
+        .stop = s->defaults->stop,
+        .n_stop = s->defaults->n_stop,
         .root = root_take,
     };
     int rc = read_fields(out, err);
@@ -184,7 +187,7 @@ void warm_params_trim(warm_params *p) {
 }
 
 void warm_params_deinit(warm_params *p) {
-    free(p->stop);
+    free(p->own_stop);
     free(p->response_fields);
     free(p->logit_bias);
     if (p->root) json_object_put(p->root);
@@ -237,21 +240,53 @@ static void copy_sampling(const warm_config_sampling *c, warm_sampling *s) {
     s->json_schema = s->grammar ? NULL : c->json_schema && *c->json_schema ? c->json_schema : NULL;
 }
 
+static int copy_samplers(const warm_config_sampling *c, warm_sampling *s, warm_err *err) {
+    bool fits = true;
+    if (c->sampler_seq) {
+        s->n_samplers = 0;
+        fits = warm__samplers_from_letters(s, c->sampler_seq);
+    } else if (c->samplers) {
+        s->n_samplers = 0;
+        for (const char *at = c->samplers; fits;) {
+            size_t k = strcspn(at, ";");
+            fits = warm__samplers_add(s, at, k);
+            if (!at[k]) break;
+            at += k + 1;
+        }
+    }
+    return fits ? 0 : warm_err_set(err, WARM_EINVAL, "--samplers: more than %d samplers", WARM_SAMPLERS_MAX);
+}
+
+static int copy_lists(const warm_config *c, warm_defaults *d, warm_err *err) {
+    const warm_config_sampling *s = &c->sampling;
+    d->stop = c->stop;
+    d->n_stop = c->n_stop;
+    if (s->dry_breakers_given) {
+        if (s->n_dry_breakers > WARM_DRY_BREAKERS_MAX)
+            return warm_err_set(err, WARM_EINVAL, "--dry-sequence-breaker: more than %d strings", WARM_DRY_BREAKERS_MAX);
+        for (size_t i = 0; i < s->n_dry_breakers; i++) d->sampling.dry_breakers[i] = s->dry_breakers[i];
+        d->sampling.n_dry_breakers = (int32_t)s->n_dry_breakers;
+    }
+    if (!s->n_logit_bias) return 0;
+    d->logit_bias = warm_xcalloc(s->n_logit_bias, sizeof *d->logit_bias);
+    for (size_t i = 0; i < s->n_logit_bias; i++)
+        d->logit_bias[i] = (warm_logit_bias){.token = s->logit_bias[i].token, .bias = s->logit_bias[i].bias};
+    d->sampling.logit_bias = d->logit_bias;
+    d->sampling.n_logit_bias = s->n_logit_bias;
+    return 0;
+}
+
 int warm_defaults_init(const warm_config *c, warm_defaults *out, warm_err *err) {
     *out = (warm_defaults){.n_predict = c->n_predict, .sse_ping_interval = c->sse_ping_interval_s, .cache_prompt = c->cache_prompt};
     warm_sampling_default(&out->sampling);
     copy_sampling(&c->sampling, &out->sampling);
-    bool fits = true;
-    if (c->sampling.sampler_seq) {
-        out->sampling.n_samplers = 0;
-        fits = warm__samplers_from_letters(&out->sampling, c->sampling.sampler_seq);
-    } else if (c->sampling.samplers) {
-        out->sampling.n_samplers = 0;
-        for (const char *s = c->sampling.samplers; fits; s += strcspn(s, ";") + 1) {
-            size_t k = strcspn(s, ";");
-            fits = warm__samplers_add(&out->sampling, s, k);
-            if (!s[k]) break;
-        }
-    }
-    return fits ? 0 : warm_err_set(err, WARM_EINVAL, "--samplers: more than %d samplers", WARM_SAMPLERS_MAX);
+    int rc = copy_samplers(&c->sampling, &out->sampling, err);
+    if (!rc) rc = copy_lists(c, out, err);
+    if (rc) warm_defaults_deinit(out);
+    return rc;
+}
+
+void warm_defaults_deinit(warm_defaults *d) {
+    free(d->logit_bias);
+    *d = (warm_defaults){0};
 }

@@ -21,10 +21,14 @@ typedef struct warm_defaults {
     warm_sampling sampling;
     int32_t n_predict, sse_ping_interval;
     bool cache_prompt;
+    const char *const *stop;
+    size_t n_stop;
+    warm_logit_bias *logit_bias; /* owned */
 } warm_defaults;
 
 /* Strings are borrowed from the configuration. WARM_EINVAL names the option. */
 WARM_MUST_USE int warm_defaults_init(const warm_config *c, warm_defaults *out, warm_err *err);
+void warm_defaults_deinit(warm_defaults *d);
 
 typedef struct warm_params_scope {
     const warm_defaults *defaults;
@@ -39,11 +43,13 @@ typedef struct warm_params {
     int32_t n_predict, n_indent, n_keep, n_discard, n_cmpl, n_cache_reuse, sse_ping_interval, id_slot;
     int64_t t_max_predict_ms;
     warm_sampling sampling;
-    const char **stop, **response_fields; /* the arrays are owned, their strings are the body's */
+    const char *const *stop; /* the body's, or the server's own */
+    const char **response_fields;
     size_t n_stop, n_response_fields;
-    warm_logit_bias *logit_bias;
     const char *salt;
-    warm_jv *root; /* the body: owns every string above */
+    warm_jv *root;               /* the body: owns every string above */
+    const char **own_stop;       /* the array behind stop, if it is the body's */
+    warm_logit_bias *logit_bias; /* the same */
 } warm_params;
 
 /* Takes root, also on failure. On success *out is given back with warm_params_deinit. */

@@ -120,6 +120,16 @@ static int read_strings(const char *name, warm_jv *v, bool allow_empty, const ch
     return 0;
 }
 
+/* An empty list is no stop string of the request's own: the server's remain. */
+static int read_stop(warm_params *p, warm_jv *v, warm_err *err) {
+    size_t n = 0;
+    int rc = read_strings("stop", v, false, &p->own_stop, &n, err);
+    if (rc || n == 0) return rc;
+    p->stop = p->own_stop;
+    p->n_stop = n;
+    return 0;
+}
+
 static int read_breakers(warm_params *p, warm_jv *v, warm_err *err) {
     const char *name = "dry_sequence_breakers", **list = NULL;
     size_t n = 0;
@@ -379,7 +389,7 @@ int warm__params_special(const warm_params_scope *s, warm_params *p, warm_err *e
     warm_jv *v;
     int rc = read_stream_options(p, err);
     if (!rc) rc = read_seed_and_slot(s, p, err);
-    if (!rc && (v = warm_jget(p->root, "stop"))) rc = read_strings("stop", v, false, &p->stop, &p->n_stop, err);
+    if (!rc && (v = warm_jget(p->root, "stop"))) rc = read_stop(p, v, err);
     if (!rc && (v = warm_jget(p->root, "response_fields"))) {
         rc = warm_jis(v, json_type_array)
                  ? read_strings("response_fields", v, true, &p->response_fields, &p->n_response_fields, err)
