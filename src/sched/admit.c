@@ -181,6 +181,8 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     free(seqs);
     free(who);
     if (!could_fit(s, sl->task, &p, src, n, sl->n_decoded)) return false;
+    /* Before room is made: that may drop the sequence it diverged from. */
+    warm__note_divergence(s, sl, src && p.n_known == p.n_device ? src : NULL, p.n_known);
     warm_seq *q = begin_seq(s, sl, &p, src);
     if (!q) return false;
     warm__seq_want(q, units, n);
@@ -191,7 +193,6 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     if (!sl->n_parked) {
         sl->t.n_device = p.n_device;
         s->counters.n_prompt_device += p.n_device;
-        warm__note_divergence(s, sl, src && !p.take_over ? src : NULL, p.n_known);
     }
     q->saved = false;
     q->refused_at = 0;
@@ -220,7 +221,7 @@ static warm_slot *find_slot(warm_sched *s, int32_t id) {
 }
 
 static bool start_task(warm_sched *s, warm_slot *sl, warm_task *t) {
-    *sl = (warm_slot){.id = sl->id, .task = t, .order = s->order, .diverged_at = SIZE_MAX, .row = -1};
+    *sl = (warm_slot){.id = sl->id, .task = t, .order = s->order, .row = -1};
     sl->start_ns = warm__sched_now(s);
     sl->t.n_prompt = t->n_prompt;
     sl->t.wait_ms = (double)(sl->start_ns - t->queued_ns) / 1e6;

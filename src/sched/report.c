@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "sched/sched_internal.h"
 
-enum { DIVERGENCE_UNITS = 16, LOG_TEXT_MAX = 160 };
+enum { LOG_TEXT_MAX = 160 };
 
 static warm_event *event_new(warm_sched *s, const warm_slot *sl, enum warm_event_type type) {
     warm_event *ev = warm_xcalloc(1, sizeof *ev);
@@ -70,43 +70,6 @@ void warm__emit_progress(warm_sched *s, warm_slot *sl) {
     sl->task->emit(sl->task->ud, ev);
 }
 
-static void log_done(const warm_slot *sl, const warm_event *ev, const char *how) {
-    const warm_task_timings *t = &ev->timings;
-    char diverged[48] = "";
-    if (sl->diverged_at != SIZE_MAX) snprintf(diverged, sizeof diverged, " diverged_at=%zu", sl->diverged_at);
-    warm_log_info("request",
-                  "task=%llu slot=%d %s prompt=%zu device=%zu ram=%zu computed=%zu load_ms=%.1f wait_ms=%.1f first_token_ms=%.1f "
-                  "generated=%zu generate_ms=%.1f%s",
-                  (unsigned long long)sl->task->id, sl->id, how, t->n_prompt, t->n_device, t->n_ram, t->n_computed, t->load_ms,
-                  t->wait_ms, t->prompt_ms, t->n_predicted, t->predicted_ms, diverged);
-}
-
-void warm__emit_done(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated) {
-    warm_output_finish(&sl->out);
-    warm_event *ev = event_new(s, sl, WARM_EV_DONE);
-    give_tokens(sl, ev);
-    ev->stop = stop;
-    ev->truncated = truncated;
-    if (word) ev->stop_word = warm_xstrdup(word);
-    log_done(sl, ev, "done");
-    s->counters.prompt_seconds += ev->timings.prompt_ms / 1e3;
-    s->counters.predicted_seconds += ev->timings.predicted_ms / 1e3;
-    sl->task->emit(sl->task->ud, ev);
-}
-
-void warm__emit_failed(warm_sched *s, warm_task *t, warm_slot *sl, const warm_err *err) {
-    warm_event *ev = event_new(s, sl, WARM_EV_FAILED);
-    ev->err = *err;
-    ev->n_prompt_tokens = t->n_prompt;
-    ev->n_ctx = s->info->n_ctx;
-    if (sl) {
-        log_done(sl, ev, err->code == WARM_ECANCELED ? "canceled" : "failed");
-    } else if (err->code != WARM_ECANCELED) {
-        warm_log_warn("request", "task=%llu refused prompt=%zu: %s", (unsigned long long)t->id, t->n_prompt, err->text);
-    }
-    t->emit(t->ud, ev);
-}
-
 static void text_of(warm_sched *s, const warm_unit *units, size_t n, char *out, size_t cap) {
     size_t len = 0;
     for (size_t i = 0; i < n; i++) {
@@ -119,28 +82,67 @@ static void text_of(warm_sched *s, const warm_unit *units, size_t n, char *out, 
     out[len] = 0;
 }
 
-/* Remembers where a request left what was known, for its log line; with log_prompts the text on both sides of that place. */
-void warm__note_divergence(warm_sched *s, warm_slot *sl, const warm_seq *src, size_t at) {
+static void log_divergence(warm_sched *s, const warm_slot *sl) {
     const warm_task *t = sl->task;
-    warm_unit other[DIVERGENCE_UNITS];
-    size_t n_other = 0;
-    warm_scope *scope;
-    if (!t->cache_prompt) return;
-    if (src && at == sl->t.n_device) {
-        n_other = src->n - at < DIVERGENCE_UNITS ? src->n - at : DIVERGENCE_UNITS;
-        memcpy(other, src->units + at, n_other * sizeof *other);
-    } else if (s->kv && !warm_cache_scope(s->o.cache, t->fingerprint, &scope)) {
-        n_other = warm_cache_follow(s->o.cache, scope, t->units, at, other, DIVERGENCE_UNITS);
-    }
-    /* The same prompt again is not a divergence: its last unit is computed for its logits. */
-    if (!n_other || at >= t->n_prompt || other[0] == t->units[at]) return;
-    sl->diverged_at = at;
-    if (!s->o.log_prompts) return;
     char before[LOG_TEXT_MAX], ours[LOG_TEXT_MAX], theirs[LOG_TEXT_MAX];
-    size_t back = at < DIVERGENCE_UNITS ? at : DIVERGENCE_UNITS, left = t->n_prompt - at;
+    size_t at = sl->diverged_at, back = at < WARM_KNOWN_UNITS ? at : WARM_KNOWN_UNITS, left = t->n_prompt - at;
     text_of(s, t->units + at - back, back, before, sizeof before);
-    text_of(s, t->units + at, left < DIVERGENCE_UNITS ? left : DIVERGENCE_UNITS, ours, sizeof ours);
-    text_of(s, other, n_other, theirs, sizeof theirs);
+    text_of(s, t->units + at, left < WARM_KNOWN_UNITS ? left : WARM_KNOWN_UNITS, ours, sizeof ours);
+    text_of(s, sl->known, sl->n_known, theirs, sizeof theirs);
     warm_log_info("request", "task=%llu diverged_at=%zu after=\"%s\" prompt=\"%s\" known=\"%s\"", (unsigned long long)t->id, at,
                   before, ours, theirs);
+}
+
+static void log_done(warm_sched *s, const warm_slot *sl, const warm_event *ev, const char *how) {
+    const warm_task_timings *t = &ev->timings;
+    char diverged[48] = "";
+    if (sl->n_known) snprintf(diverged, sizeof diverged, " diverged_at=%zu", sl->diverged_at);
+    warm_log_info("request",
+                  "task=%llu slot=%d %s prompt=%zu device=%zu ram=%zu computed=%zu load_ms=%.1f wait_ms=%.1f first_token_ms=%.1f "
+                  "generated=%zu generate_ms=%.1f%s",
+                  (unsigned long long)sl->task->id, sl->id, how, t->n_prompt, t->n_device, t->n_ram, t->n_computed, t->load_ms,
+                  t->wait_ms, t->prompt_ms, t->n_predicted, t->predicted_ms, diverged);
+    if (sl->n_known && s->o.log_prompts) log_divergence(s, sl);
+}
+
+void warm__emit_done(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated) {
+    warm_output_finish(&sl->out);
+    warm_event *ev = event_new(s, sl, WARM_EV_DONE);
+    give_tokens(sl, ev);
+    ev->stop = stop;
+    ev->truncated = truncated;
+    if (word) ev->stop_word = warm_xstrdup(word);
+    log_done(s, sl, ev, "done");
+    s->counters.prompt_seconds += ev->timings.prompt_ms / 1e3;
+    s->counters.predicted_seconds += ev->timings.predicted_ms / 1e3;
+    sl->task->emit(sl->task->ud, ev);
+}
+
+void warm__emit_failed(warm_sched *s, warm_task *t, warm_slot *sl, const warm_err *err) {
+    warm_event *ev = event_new(s, sl, WARM_EV_FAILED);
+    ev->err = *err;
+    ev->n_prompt_tokens = t->n_prompt;
+    ev->n_ctx = s->info->n_ctx;
+    if (sl) {
+        log_done(s, sl, ev, err->code == WARM_ECANCELED ? "canceled" : "failed");
+    } else if (err->code != WARM_ECANCELED) {
+        warm_log_warn("request", "task=%llu refused prompt=%zu: %s", (unsigned long long)t->id, t->n_prompt, err->text);
+    }
+    t->emit(t->ud, ev);
+}
+
+void warm__note_divergence(warm_sched *s, warm_slot *sl, const warm_seq *src, size_t at) {
+    const warm_task *t = sl->task;
+    warm_scope *scope;
+    sl->diverged_at = at;
+    sl->n_known = 0;
+    if (src && at == src->n) return;
+    if (src) {
+        sl->n_known = src->n - at < WARM_KNOWN_UNITS ? src->n - at : WARM_KNOWN_UNITS;
+        memcpy(sl->known, src->units + at, sl->n_known * sizeof *sl->known);
+    } else if (s->kv && t->cache_prompt && !warm_cache_scope(s->o.cache, t->fingerprint, &scope)) {
+        sl->n_known = warm_cache_follow(s->o.cache, scope, t->units, at, sl->known, WARM_KNOWN_UNITS);
+    }
+    /* The same prompt again is not a divergence: its last unit is computed for its logits. */
+    if (sl->n_known && (at >= t->n_prompt || sl->known[0] == t->units[at])) sl->n_known = 0;
 }

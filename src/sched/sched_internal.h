@@ -26,7 +26,8 @@
 
 enum {
     WARM_PREDICT_RESERVE = 256, /* cells kept for a running slot's generation */
-    WARM_CHUNK_MIN = 64,        /* shorter prefill chunks do not give the same bits as longer ones (DESIGN.md section 8) */
+    WARM_KNOWN_UNITS = 16,
+    WARM_CHUNK_MIN = 64, /* shorter prefill chunks do not give the same bits as longer ones (DESIGN.md section 8) */
 };
 
 struct warm_task {
@@ -85,7 +86,9 @@ struct warm_slot {
     uint64_t order;   /* of admission: the youngest is parked first */
     size_t n_decoded; /* generated tokens */
     bool prompt_done;
-    size_t diverged_at; /* SIZE_MAX: nothing it diverged from */
+    size_t diverged_at; /* where it left the longest known prefix */
+    size_t n_known;     /* how the known one went on there, for the log; 0: it did not, or as this one does */
+    warm_unit known[WARM_KNOWN_UNITS];
     /* tokens since the last event */
     int32_t *tokens;
     warm_token_prob *probs, *top;

@@ -29,6 +29,7 @@ typedef struct world_options {
     size_t budget_bytes; /* 0 = no cache */
     unsigned n_threads;  /* of the worker */
     uint32_t max_residents;
+    uint64_t slice_ns; /* small ones make small pieces */
 } world_options;
 
 void world_open(world *w, const world_options *o);

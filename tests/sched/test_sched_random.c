@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tests/sched/test_sched_random.c - random conversations, forks, edits, cancels, salts and damage on few cells and small budgets: every
+ * answer is compared with what its prompt implies, and the accounting is checked all along.
+ *
+ * WARM_SEED and WARM_ITERS in the environment give the seed and the number of requests. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "sched_world.h"
+
+enum { MOST_PROMPT = 900, N_TALKS = 12, AT_ONCE = 6 };
+
+struct talk {
+    int32_t tokens[MOST_PROMPT + 256];
+    size_t n;
+};
+
+static uint64_t env_number(const char *name, uint64_t otherwise) {
+    const char *s = getenv(name);
+    return s ? strtoull(s, NULL, 10) : otherwise;
+}
+
+/* Changes a conversation as users and agents do: goes on, starts again, forks from another, edits in the middle. */
+static void next_prompt(warm_rng *rng, struct talk *talks, struct talk *t) {
+    size_t more = 1 + warm_rng_below(rng, 120);
+    uint64_t what = warm_rng_below(rng, 10);
+    if (what == 0 || !t->n || t->n + more > MOST_PROMPT) {
+        /* a new conversation behind one of three system prompts */
+        t->n = 40 + 100 * warm_rng_below(rng, 3);
+        tokens_fill(t->tokens, t->n, t->n);
+    } else if (what == 1) {
+        const struct talk *from = &talks[warm_rng_below(rng, N_TALKS)];
+        t->n = from->n ? 1 + warm_rng_below(rng, from->n) : 0;
+        memmove(t->tokens, from->tokens, t->n * sizeof *t->tokens);
+    } else if (what == 2) {
+        t->n = 1 + warm_rng_below(rng, t->n);
+    }
+    tokens_fill(t->tokens + t->n, more, warm_rng_next(rng) % 7);
+    t->n += more;
+    if (t->n > MOST_PROMPT) t->n = MOST_PROMPT;
+}
+
+static void run(const world_options *o, uint64_t seed, uint64_t iters) {
+    world w;
+    world_open(&w, o);
+    warm_rng rng = {seed};
+    static struct talk talks[N_TALKS];
+    memset(talks, 0, sizeof talks);
+    request r[AT_ONCE];
+    uint64_t computed = 0, asked = 0;
+    for (uint64_t i = 0; i < iters; i += AT_ONCE) {
+        size_t n = 1 + warm_rng_below(&rng, AT_ONCE);
+        struct talk *of[AT_ONCE];
+        bool canceled[AT_ONCE] = {false};
+        for (size_t k = 0; k < n; k++) {
+            of[k] = &talks[warm_rng_below(&rng, N_TALKS)];
+            next_prompt(&rng, talks, of[k]);
+            uint64_t flavour = warm_rng_below(&rng, 12);
+            request_submit(&w, &r[k], of[k]->tokens, of[k]->n,
+                           &(request_options){.n_predict = (int32_t)warm_rng_below(&rng, 150),
+                                              .id_slot = flavour == 0 ? 0 : -1,
+                                              .no_cache = flavour == 1,
+                                              .salt = flavour == 2 ? "salt" : NULL,
+                                              .ignore_eos = flavour < 8});
+            r[k].n_progress = flavour < 8; /* kept for the check */
+            for (uint64_t steps = warm_rng_below(&rng, 6); steps; steps--) warm_sched_step(w.sched);
+            if (flavour == 3) {
+                warm_sched_cancel(w.sched, r[k].id);
+                canceled[k] = true;
+            }
+        }
+        for (size_t k = 0; k < n; k++) {
+            request_wait(&w, &r[k]);
+            if (r[k].failed) {
+                assert_true(canceled[k] && r[k].err.code == WARM_ECANCELED);
+            } else {
+                request_check(&w, &r[k], r[k].n_progress != 0);
+                computed += r[k].t.n_computed;
+                asked += r[k].n_prompt;
+                struct talk *t = of[k];
+                if (t->n == r[k].n_prompt && t->n + r[k].n_got <= MOST_PROMPT) {
+                    memcpy(t->tokens + t->n, r[k].got, r[k].n_got * sizeof *t->tokens);
+                    t->n += r[k].n_got;
+                }
+            }
+            request_free(&r[k]);
+        }
+        if (w.cache) {
+            warm_cache_check(w.cache);
+            assert_true(w.budget.peak_bytes <= w.budget.limit_bytes);
+        }
+    }
+    print_message("seed=%llu budget=%zu slots=%u asked=%llu computed=%llu\n", (unsigned long long)seed, o->budget_bytes, o->n_slots,
+                  (unsigned long long)asked, (unsigned long long)computed);
+    world_close(&w);
+}
+
+static void every_answer_is_right(void **state) {
+    (void)state;
+    uint64_t seed = env_number("WARM_SEED", 20), iters = env_number("WARM_ITERS", 400);
+    const world_options kinds[] = {
+        {.sim = {.n_ctx = 1200, .n_seq_max = 4, .n_ubatch = 128}, .n_slots = 1, .budget_bytes = 4 << 20, .slice_ns = 50 * 1000},
+        {.sim = {.n_ctx = 1300, .n_seq_max = 6, .n_ubatch = 64}, .n_slots = 3, .budget_bytes = 256 << 10, .slice_ns = 200 * 1000},
+        {.sim = {.n_ctx = 2500, .n_seq_max = 8, .n_ubatch = 96}, .n_slots = 4, .budget_bytes = 64 << 10, .slice_ns = 10 * 1000},
+        {.sim = {.n_ctx = 1300, .n_seq_max = 4, .n_ubatch = 32, .n_batch = 48}, .n_slots = 2},
+        {.sim = {.n_ctx = 1300, .n_seq_max = 6}, .n_slots = 3, .budget_bytes = 1 << 20, .n_threads = 2},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) run(&kinds[i], seed + i, iters);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_answer_is_right)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
