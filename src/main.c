@@ -4,7 +4,7 @@
  *
  * serve: the main thread runs the HTTP loop, which listens before the model is loaded (health says so meanwhile); the engine thread
  * loads the model, tells the API, and runs the scheduler. A signal stops the loop, and the main thread takes the rest down
- * behind it: scheduler, API, cache, engine. A second signal ends the process at once.
+ * behind it: API, scheduler, cache, engine. A second signal ends the process at once.
  *
  * Exit status: 0 a clean end, 1 something failed, 2 wrong usage. */
 #include <pthread.h>
@@ -218,8 +218,8 @@ static int open_http(server *s, warm_err *err) {
 
 /* In the order that api.h asks for; what was not made is NULL. */
 static void close_server(server *s) {
-    if (s->sched) warm_sched_free(s->sched);
     if (s->api) warm_api_free(s->api);
+    if (s->sched) warm_sched_free(s->sched);
     if (s->worker) warm_worker_free(s->worker);
     if (s->cache) warm_cache_free(s->cache);
     if (s->store) s->store->ops->close(s->store);
