@@ -182,7 +182,7 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     free(who);
     if (!could_fit(s, sl->task, &p, src, n, sl->n_decoded)) return false;
     /* Before room is made: that may drop the sequence it diverged from. */
-    warm__note_divergence(s, sl, src && p.n_known == p.n_device ? src : NULL, p.n_known);
+    if (!sl->n_parked) warm__note_divergence(s, sl, src && p.n_known == p.n_device ? src : NULL, p.n_known);
     warm_seq *q = begin_seq(s, sl, &p, src);
     if (!q) return false;
     warm__seq_want(q, units, n);
