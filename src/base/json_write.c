@@ -49,7 +49,7 @@ static void before_value(warm_json *j) {
     case DONE:
     case OBJ_FIRST:
     case OBJ_KEY:
-        assert(!"a JSON value where none may be");
+        assert(false && "a JSON value where none may be");
         break;
     }
 }

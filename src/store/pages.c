@@ -71,7 +71,7 @@ uint32_t warm__pages_number(const warm_pages *m, const uint8_t *addr) {
         assert(offset % m->page_bytes == 0);
         return i << WARM_REGION_BITS | (uint32_t)(offset / m->page_bytes);
     }
-    assert(!"an address that is not the arena's");
+    assert(false && "an address that is not the arena's");
     return NONE;
 }
 

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <json-c/json.h>
 
 #include "base/log.h"
 #include "base/utf8.h"
@@ -109,16 +108,10 @@ static void json_line_is_one_object(void **state) {
     open_log(WARM_LOG_INFO, true);
     warm_log_warn("cache", "a \"b\" \\ \n\x01\xff\xc3\xa9");
     read_log();
-    assert_int_equal(text[text_len - 1], '\n');
-    struct json_object *o = json_tokener_parse(text), *v;
-    assert_non_null(o);
-    assert_int_equal(json_object_object_length(o), 4);
-    check_time(json_object_get_string(json_object_object_get(o, "t")));
-    assert_string_equal(json_object_get_string(json_object_object_get(o, "level")), "warn");
-    assert_string_equal(json_object_get_string(json_object_object_get(o, "module")), "cache");
-    assert_true(json_object_object_get_ex(o, "msg", &v));
-    assert_string_equal(json_object_get_string(v), "a \"b\" \\ \n\x01\xef\xbf\xbd\xc3\xa9");
-    json_object_put(o);
+    assert_memory_equal(text, "{\"t\":\"", 6);
+    check_time(text + 6);
+    assert_string_equal(text + 30, "\",\"level\":\"warn\",\"module\":\"cache\",\"msg\":"
+                                   "\"a \\\"b\\\" \\\\ \\n\\u0001\xef\xbf\xbd\xc3\xa9\"}\n");
 }
 
 static void long_message_is_cut_and_says_so(void **state) {

@@ -432,15 +432,15 @@ static void run_random(uint64_t seed, size_t limit_bytes, size_t prefault_bytes,
 
 static void random_operations_with_room(void **state) {
     (void)state;
-    run_random(1, 64 * MIB, 0, 4000);
-    run_random(2, 64 * MIB, 2 * MIB, 4000);
+    run_random(1, 64 * MIB, 0, 2000);
+    run_random(2, 64 * MIB, 2 * MIB, 2000);
 }
 
 static void random_operations_without_room(void **state) {
     (void)state;
-    run_random(3, 3 * MIB + 777, 0, 6000);
-    run_random(4, 3 * MIB + 777, MIB, 6000);
-    run_random(5, 3 * MIB, 64 * MIB, 6000);
+    run_random(3, 3 * MIB + 777, 0, 3000);
+    run_random(4, 3 * MIB + 777, MIB, 3000);
+    run_random(5, 3 * MIB, 64 * MIB, 3000);
 }
 
 int main(void) {
