@@ -18,7 +18,8 @@ int warm_cache_new(const warm_cache_options *opt, warm_cache **out, warm_err *er
     c->budget = opt->budget;
     c->now_ns = opt->now_ns;
     c->clock_ud = opt->clock_ud;
-    warm__link_init(&c->lru);
+    warm__link_init(&c->leaves);
+    warm__link_init(&c->inner);
     warm__link_init(&c->dead);
     warm__link_init(&c->pieces);
     *out = c;

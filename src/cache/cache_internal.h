@@ -27,11 +27,12 @@ struct warm__link {
 static inline void warm__link_init(struct warm__link *head) {
     head->prev = head->next = head;
 }
-static inline void warm__link_append(struct warm__link *head, struct warm__link *l) {
-    l->prev = head->prev;
-    l->next = head;
-    head->prev->next = l;
-    head->prev = l;
+/* Before `next`; before the head is at the end. */
+static inline void warm__link_insert(struct warm__link *next, struct warm__link *l) {
+    l->prev = next->prev;
+    l->next = next;
+    next->prev->next = l;
+    next->prev = l;
 }
 static inline void warm__link_remove(struct warm__link *l) {
     l->prev->next = l->next;
@@ -69,8 +70,8 @@ struct warm_block {
     uint32_t pins; /* paths, and dead blocks whose parent this is */
     warm_piece **pieces;
     uint32_t n_pieces, piece_units;
-    struct warm__link order; /* in warm_cache.lru, or .dead */
-    uint64_t tick;           /* order of the latest touch; strictly ascending along the list */
+    struct warm__link order; /* in warm_cache.leaves, .inner or .dead */
+    uint64_t tick;           /* number of the latest use that ended in this block, or in a child that is gone */
     uint64_t last_use_ns;
     bool dead; /* unlinked: nothing finds it, its pins keep it and its ancestors */
 };
@@ -87,8 +88,8 @@ struct warm_cache {
     void *clock_ud;
     warm_scope **scopes; /* ordered by fingerprint */
     size_t n_scopes, scopes_cap;
-    struct warm__link lru; /* every live block but the roots, coldest first */
-    struct warm__link dead;
+    /* every block but the roots is in one of three: live without children (coldest first), live with children, unlinked */
+    struct warm__link leaves, inner, dead;
     struct warm__link pieces; /* every piece, also those no block holds */
     uint64_t tick;
     size_t n_evictable; /* blocks without children and without pins: refusing is O(1) */
@@ -131,6 +132,7 @@ bool warm__evict_one(warm_cache *c);
 
 /* policy.c */
 void warm__policy_touch(warm_cache *c, warm_block *b);
+void warm__policy_lost_child(warm_block *b, const warm_block *child);
 warm_block *warm__policy_victim(warm_cache *c);
 
 #endif

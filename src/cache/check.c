@@ -39,7 +39,6 @@ static void check_children(const warm_block *b, struct sums *sum) {
         assert(x->parent == b && !x->dead && x->start == warm__block_end(b));
         if (b->children_cap) assert(b->children.many[i].first == x->units[0]);
         if (i) assert(less(warm__tree_child(b, i - 1), x));
-        if (b->parent) assert(b->tick > x->tick);
     }
     sum->n_children += b->n_children;
     if (b->children_cap) sum->index_bytes += warm__evict_cost(b->children_cap * sizeof(struct warm__child));
@@ -53,17 +52,19 @@ static void check_block(const warm_block *b, struct sums *sum) {
     sum->index_bytes += warm__evict_cost(sizeof *b) + warm__evict_cost(warm__tree_body_bytes(b->n_units, b->n_pieces));
 }
 
-static void check_lists(const warm_cache *c, struct sums *sum) {
-    uint64_t tick = 0;
-    for (const struct warm__link *l = c->lru.next; l != &c->lru; l = l->next) {
+static void check_live(const warm_cache *c, const struct warm__link *list, struct sums *sum) {
+    for (const struct warm__link *l = list->next; l != list; l = l->next) {
         const warm_block *b = WARM__OF(warm_block, order, l);
         check_block(b, sum);
-        assert(!b->dead && !b->parent->dead && b->tick > tick);
-        tick = b->tick;
+        assert(!b->dead && !b->parent->dead && b->tick <= c->tick);
+        assert((b->n_children == 0) == (list == &c->leaves));
         sum->n_blocks++;
         sum->n_units += b->n_units;
         sum->n_evictable += b->n_children == 0 && b->pins == 0;
     }
+}
+
+static void check_dead(const warm_cache *c, struct sums *sum) {
     for (const struct warm__link *l = c->dead.next; l != &c->dead; l = l->next) {
         const warm_block *b = WARM__OF(warm_block, order, l);
         check_block(b, sum);
@@ -74,7 +75,9 @@ static void check_lists(const warm_cache *c, struct sums *sum) {
 void warm_cache_check(const warm_cache *c) {
     for (struct warm__link *l = c->pieces.next; l != &c->pieces; l = l->next) WARM__OF(warm_piece, all, l)->seen = 0;
     struct sums sum = {0};
-    check_lists(c, &sum);
+    check_live(c, &c->leaves, &sum);
+    check_live(c, &c->inner, &sum);
+    check_dead(c, &sum);
     for (size_t i = 0; i < c->n_scopes; i++) {
         const warm_block *root = &c->scopes[i]->root;
         assert(root->start == 0 && root->n_units == 0 && root->n_pieces == 0 && !root->dead);

@@ -31,7 +31,7 @@ int warm__piece_new(warm_cache *c, size_t start, size_t n_units, size_t bytes, w
     atomic_init(&piece->sum, 0);
     atomic_init(&piece->damaged, false);
     piece->seen = 0;
-    warm__link_append(&c->pieces, &piece->all);
+    warm__link_insert(&c->pieces, &piece->all);
     c->stats.n_pieces++;
     c->stats.piece_bytes += x.held_bytes;
     *out = piece;

@@ -249,10 +249,16 @@ int warm__tree_reserve_child(warm_cache *c, warm_block *parent) {
     return 0;
 }
 
+static void move_to(struct warm__link *next, warm_block *b) {
+    warm__link_remove(&b->order);
+    warm__link_insert(next, &b->order);
+}
+
 void warm__tree_link(warm_cache *c, warm_block *b) {
     warm_block *up = b->parent;
     assert(!up->dead && warm__block_full(up) && b->start == warm__block_end(up));
     c->n_evictable -= evictable(up);
+    if (up->parent && up->n_children == 0) move_to(&c->inner, up);
     if (up->children_cap == 0) {
         assert(up->n_children == 0);
         up->children.one = b;
@@ -264,7 +270,7 @@ void warm__tree_link(warm_cache *c, warm_block *b) {
         up->children.many[f.place] = (struct warm__child){b->units[0], b};
     }
     up->n_children++;
-    warm__link_append(&c->lru, &b->order);
+    warm__link_insert(&c->leaves, &b->order);
     c->n_evictable += evictable(b);
     c->stats.n_blocks++;
     c->stats.n_units += b->n_units;
@@ -289,6 +295,7 @@ static void remove_child(warm_cache *c, warm_block *up, size_t i) {
             }
         }
     }
+    if (up->n_children == 0 && up->parent && !up->dead) move_to(c->leaves.next, up);
     c->n_evictable += evictable(up);
 }
 
@@ -297,11 +304,11 @@ static warm_block *bury(warm_cache *c, warm_block *up, size_t i) {
     warm_block *b = (warm_block *)warm__tree_child(up, i);
     warm__tree_pin(c, b);
     b->dead = true;
-    warm__link_remove(&b->order);
-    warm__link_append(&c->dead, &b->order);
+    move_to(&c->dead, b);
     c->stats.n_blocks--;
     c->stats.n_units -= b->n_units;
     remove_child(c, up, i);
+    warm__policy_lost_child(up, b);
     warm__tree_pin(c, up);
     return b;
 }
