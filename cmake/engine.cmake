@@ -72,4 +72,3 @@ add_library(llama_engine INTERFACE)
 target_include_directories(llama_engine SYSTEM INTERFACE
   ${engine_src}/include ${engine_src}/ggml/include ${engine_src}/common ${engine_src}/vendor)
 target_link_libraries(llama_engine INTERFACE ${engine_libraries})
-target_compile_definitions(llama_engine INTERFACE WARM_ENGINE_LIB_DIR="${engine_lib_dir}")
