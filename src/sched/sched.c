@@ -23,6 +23,8 @@ static void wake(void *ud) {
     pthread_mutex_unlock(&s->lock);
 }
 
+static void publish(warm_sched *s);
+
 int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err) {
     const warm_engine_info *info = o->engine->info;
     if (o->n_slots < 1 || info->n_seq_max <= o->n_slots) {
@@ -65,6 +67,7 @@ int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err)
                               .ud = s};
         s->kv = warm_kv_new(&ko);
     }
+    publish(s); /* who asks before the first turn gets slots, all idle, not none */
     *out = s;
     return 0;
 }
