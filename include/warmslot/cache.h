@@ -118,7 +118,7 @@ size_t warm_cache_advance(warm_cache *c, warm_path *p, const warm_unit *units, s
 /* The next range to save for a sequence whose first n units are in the context, given the path reached by warm_cache_advance:
  * [*start, *start + *count), aligned as the block's pieces are, at most piece_units long (the size for a block
  * that is begun here: a power of two in WARM_PIECE_MIN..WARM_BLOCK_UNITS). It begins before the path's position when a short last piece is replaced or
- * a shared piece is split. Returns false when there is nothing to save. */
+ * a shared piece is split; a block that begins like another keeps that one's piece size. Returns false when there is nothing to save. */
 bool warm_cache_next_piece(const warm_cache *c, const warm_path *p, size_t n, size_t piece_units, size_t *start, size_t *count);
 
 typedef struct warm_save {
@@ -134,7 +134,9 @@ typedef struct warm_save {
 WARM_MUST_USE int warm_cache_save_begin(warm_cache *c, const warm_path *p, size_t start, size_t count, size_t piece_units,
                                         size_t bytes, warm_save *out);
 /* Puts the piece into the tree behind p and moves p to start + count. units[0..start+count) are the sequence's. Consumes *s, also on
- * failure. If v is not NULL it receives a reference to the piece, for sealing it. WARM_EFULL: room for the node was not to be had; the piece is dropped. */
+ * failure. If v is not NULL it receives a reference to the piece, for sealing it. If the tree got the range from elsewhere meanwhile, that
+ * is a success, too. On an error the piece is dropped. WARM_EFULL, WARM_ENOMEM: room for the node was not to be had. WARM_EAGAIN: the tree
+ * changed so that the piece does not fit any more (its beginning was unlinked, or is in other pieces); go on with warm_cache_advance. */
 WARM_MUST_USE int warm_cache_save_commit(warm_cache *c, warm_path *p, warm_save *s, const warm_unit *units, warm_piece_view *v);
 void warm_cache_save_abort(warm_cache *c, warm_save *s);
 
@@ -147,9 +149,10 @@ WARM_MUST_USE int warm_cache_set_budget(warm_cache *c, size_t limit_bytes);
 void warm_cache_clear(warm_cache *c);
 
 typedef struct warm_cache_stats {
-    size_t n_blocks, n_pieces, n_units; /* n_units: sum over blocks; units shared by siblings count in each */
-    size_t piece_bytes;                 /* held by pieces, each once */
-    size_t index_bytes;                 /* nodes, units, child arrays, piece headers */
+    size_t n_blocks, n_units; /* findable ones; units shared by siblings count in each */
+    size_t n_pieces;          /* all that are in memory, also those that only a view, a save or an unlinked path holds */
+    size_t piece_bytes;       /* held by pieces, each once */
+    size_t index_bytes;       /* nodes, units, child arrays, piece headers */
     size_t budget_limit_bytes, budget_used_bytes, budget_peak_bytes;
     uint64_t n_lookups, n_units_asked, n_units_matched;
     uint64_t n_saved, saved_bytes;

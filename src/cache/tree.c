@@ -67,6 +67,7 @@ static struct found search(const warm_block *b, const warm_unit *u, size_t n) {
             continue;
         }
         const warm_block *x = warm__tree_child(b, mid);
+        __builtin_prefetch(x->children.one); /* the next level's node comes while this one's units are compared */
         size_t both = min_size(x->n_units, n);
         k = common(x->units, u, k, both);
         if (k == both) return (struct found){x, k, mid};

@@ -103,6 +103,93 @@ static void a_shared_trunk_outlives_an_old_branch(void **state) {
     rig_close(&r);
 }
 
+/* A trunk and its branch (tag 1, two blocks) first, then tags 2 to 9. */
+static warm_scope *trunk_and_others(rig *r) {
+    rig_open(r, AMPLE, 0);
+    warm_scope *s = rig_scope(r, "a");
+    put(r, s, 1, 512);
+    for (uint32_t tag = 2; tag <= 9; tag++) put(r, s, tag, 256);
+    return s;
+}
+
+static void evict_once(rig *r) {
+    size_t before = rig_check(r).n_blocks;
+    assert_int_equal(warm_cache_set_budget(r->cache, r->budget.used_bytes - 1), 0);
+    assert_int_equal(rig_check(r).n_blocks, before - 1);
+}
+
+static void an_old_trunk_follows_its_last_branch(void **state) {
+    (void)state;
+    rig r;
+    warm_scope *s = trunk_and_others(&r);
+    evict_once(&r);
+    assert_false(has(&r, s, 1, 512));
+    assert_true(has(&r, s, 1, 256));
+    evict_once(&r);
+    assert_false(has(&r, s, 1, 256));
+    assert_true(has(&r, s, 2, 256));
+    rig_close(&r);
+}
+
+static void a_trunk_used_alone_is_not_as_old_as_its_branch(void **state) {
+    (void)state;
+    rig r;
+    warm_scope *s = trunk_and_others(&r);
+    use(&r, s, 1, 256);
+    use(&r, s, 2, 256);
+    evict_once(&r);
+    assert_false(has(&r, s, 1, 512));
+    for (uint32_t tag = 3; tag <= 9; tag++) {
+        evict_once(&r);
+        assert_false(has(&r, s, tag, 256));
+        assert_true(has(&r, s, 1, 256));
+    }
+    evict_once(&r);
+    assert_false(has(&r, s, 1, 256));
+    assert_true(has(&r, s, 2, 256));
+    rig_close(&r);
+}
+
+static void a_trunk_is_as_recent_as_the_branch_it_lost(void **state) {
+    (void)state;
+    rig r;
+    warm_scope *s = trunk_and_others(&r);
+    warm_unit *u = rig_units(1, 512);
+    warm_path p;
+    warm_cache_lookup(r.cache, s, u, 512, &p);
+    warm_cache_quarantine(r.cache, &p, 300);
+    warm_path_release(r.cache, &p);
+    for (uint32_t tag = 2; tag <= 9; tag++) {
+        evict_once(&r);
+        assert_false(has(&r, s, tag, 256));
+        assert_true(has(&r, s, 1, 256));
+    }
+    free(u);
+    rig_close(&r);
+}
+
+/* A leaf far from its place gets there in several goes; nothing that is younger is taken for it. */
+static void a_long_way_to_its_place_ends_in_its_place(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, AMPLE, 0);
+    warm_scope *s = rig_scope(&r, "a");
+    put(&r, s, 1, 512);
+    for (uint32_t tag = 2; tag <= 300; tag++) put(&r, s, tag, 256);
+    use(&r, s, 1, 256);
+    put(&r, s, 301, 256);
+    evict_once(&r);
+    assert_true(has(&r, s, 1, 256) && !has(&r, s, 1, 512));
+    for (uint32_t tag = 2; tag <= 300; tag++) {
+        evict_once(&r);
+        assert_false(has(&r, s, tag, 256));
+    }
+    assert_true(has(&r, s, 1, 256) && has(&r, s, 301, 256));
+    evict_once(&r);
+    assert_true(has(&r, s, 301, 256));
+    rig_close(&r);
+}
+
 static void what_is_pinned_stays(void **state) {
     (void)state;
     rig r;
@@ -361,6 +448,10 @@ int main(void) {
         cmocka_unit_test(asking_does_not_use),
         cmocka_unit_test(leaves_go_before_what_they_stand_on),
         cmocka_unit_test(a_shared_trunk_outlives_an_old_branch),
+        cmocka_unit_test(an_old_trunk_follows_its_last_branch),
+        cmocka_unit_test(a_trunk_used_alone_is_not_as_old_as_its_branch),
+        cmocka_unit_test(a_trunk_is_as_recent_as_the_branch_it_lost),
+        cmocka_unit_test(a_long_way_to_its_place_ends_in_its_place),
         cmocka_unit_test(what_is_pinned_stays),
         cmocka_unit_test(a_prompt_larger_than_the_budget_is_saved_as_far_as_it_goes),
         cmocka_unit_test(a_request_beyond_the_limit_evicts_nothing),
