@@ -82,10 +82,11 @@ static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, v
     if (info->n_added && !c->request && !c->cut && c->evcon) begin_reading(c);
 }
 
-/* What evhttp meant: it knows too few codes, and none for an unknown method. */
+/* What evhttp meant: it has no code, or 0, for an unknown method. */
 static int page_status(const char *page) {
     int status = 0;
-    if (sscanf(page, "HTTP/%*d.%*d %d", &status) != 1 || status < 400 || status > 599) return 501;
+    const char *title = strstr(page, "<TITLE>");
+    if (!title || sscanf(title, "<TITLE>%d", &status) != 1 || status < 400 || status > 599) return 501;
     return status;
 }
 
@@ -115,21 +116,17 @@ static void add_page(warm_http *h, struct evbuffer *out, int status) {
     warm_log_debug("http", "refused status=%d: %s", status, message);
 }
 
-/* Called after each of the pieces that evhttp writes, and so also when the page is complete. */
+/* Called after each of the pieces that evhttp writes, and so also when the page is complete. A "100 Continue" that was still waiting
+ * before it goes with it: it said to send what is now refused. */
 static void replace_page(warm_http *h, struct evbuffer *out) {
-    static const char go_on[] = "100 Continue\r\n\r\n";
     static const char tail[] = "</BODY></HTML>\n";
     char text[1024];
     ev_ssize_t n = evbuffer_copyout(out, text, sizeof text - 1);
     if (n < (ev_ssize_t)sizeof tail) return;
     text[n] = '\0';
     if (strcmp(text + n - (sizeof tail - 1), tail) != 0) return;
-    const char *page = strstr(text, go_on);
-    page = page ? page + sizeof go_on - 1 : text;
-    int status = page_status(page);
     evbuffer_drain(out, (size_t)n);
-    evbuffer_add(out, text, (size_t)(page - text));
-    add_page(h, out, status);
+    add_page(h, out, page_status(text));
 }
 
 static void on_output(struct evbuffer *out, const struct evbuffer_cb_info *info, void *arg) {

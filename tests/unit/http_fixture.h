@@ -33,7 +33,9 @@
 
 #include "http/http.h"
 
-enum { DEADLINE_MS = 30000 };
+#ifndef DEADLINE_MS
+#define DEADLINE_MS 30000
+#endif
 
 typedef struct server {
     warm_http *http;

@@ -33,12 +33,22 @@ static void health(warm_http_request *r, void *ud) {
     warm_http_reply(r, 200, "text/plain", "ok", 2);
 }
 
+enum { BIG = 24 << 20 };
+
+static void big(warm_http_request *r, void *ud) {
+    (void)ud;
+    char *block = calloc(1, BIG);
+    warm_http_reply(r, 200, "application/octet-stream", block, BIG);
+    free(block);
+}
+
 static void start(server *s, warm_http_options o) {
     server_new(s, o);
     warm_http_route(s->http, "GET", "/hold", 0, hold, s);
     warm_http_route(s->http, "POST", "/hold", 0, hold, s);
     warm_http_route(s->http, "GET", "/stream", 0, hold_stream, s);
     warm_http_route(s->http, "GET", "/health", 0, health, s);
+    warm_http_route(s->http, "GET", "/big", 0, big, s);
     server_run(s);
 }
 
@@ -376,6 +386,24 @@ static void a_client_that_leaves_after_its_answer_is_not_told(void **state) {
     check_left_once(s, 1);
 }
 
+static void a_client_that_has_closed_its_sending_side_gets_all_of_an_answer(void **state) {
+    server *s = *state;
+    for (int stream = 0; stream < 2; stream++) {
+        int fd = client_connect(s);
+        client_send(fd, stream ? "GET /stream HTTP/1.1\r\n\r\n" : "GET /big HTTP/1.1\r\n\r\n");
+        if (stream) server_wait(s);
+        if (stream) on_loop(s, write_one_large); /* and the end */
+        shutdown(fd, SHUT_WR);
+        answer a;
+        answer_read(fd, &a, false);
+        assert_int_equal(a.status, 200);
+        assert_true(a.complete);
+        assert_int_equal(a.body_len, stream ? 8 << 20 : BIG);
+        close(fd);
+    }
+    assert_int_equal(atomic_load(&s->closes), 0);
+}
+
 static void what_a_client_sends_ahead_is_bounded(void **state) {
     server *s = *state;
     int fd = ask(s, "/hold", "1.1");
@@ -509,7 +537,83 @@ static void posts_before_the_loop_are_run_with_and_without_it(void **state) {
     }
 }
 
+/* Timers */
+
+static warm_http_timer *timer;
+static struct timespec timer_begun;
+
+static void on_timer(void *ud) {
+    server *s = ud;
+    if (atomic_fetch_add(&s->calls, 1) == 0) {
+        warm_http_timer_arm(timer, 1); /* it fires once: a second time only because of this */
+    } else {
+        warm_http_timer_free(timer);
+        timer = NULL;
+        sem_post(&s->event);
+    }
+}
+
+static void arm_timer(server *s) {
+    timer = warm_http_timer_new(s->http, on_timer, s);
+    assert_non_null(timer);
+    clock_gettime(CLOCK_MONOTONIC, &timer_begun);
+    warm_http_timer_arm(timer, 3600 * 1000);
+    warm_http_timer_arm(timer, 20);
+}
+
+static void a_timer_fires_once_for_each_time_it_is_armed(void **state) {
+    server *s = *state;
+    on_loop(s, arm_timer);
+    server_wait(s);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    assert_true((now.tv_sec - timer_begun.tv_sec) * 1000 + (now.tv_nsec - timer_begun.tv_nsec) / 1000000 >= 15);
+    on_loop(s, nothing);
+    assert_int_equal(atomic_load(&s->calls), 2);
+    warm_http_timer_free(NULL);
+}
+
+static void arm_and_free_timer(server *s) {
+    timer = warm_http_timer_new(s->http, on_timer, s);
+    warm_http_timer_arm(timer, 0);
+    warm_http_timer_free(timer);
+}
+
+static void a_timer_that_was_freed_does_not_fire(void **state) {
+    server *s = *state;
+    on_loop(s, arm_and_free_timer);
+    int fd = client_connect(s);
+    client_send(fd, "GET /health HTTP/1.1\r\n\r\n"); /* the loop has turned when the answer is here */
+    answer a;
+    answer_read(fd, &a, false);
+    close(fd);
+    on_loop(s, nothing);
+    assert_int_equal(atomic_load(&s->calls), 0);
+}
+
 /* The end */
+
+static void handle_pipe(int number) {
+    (void)number;
+}
+
+static void sigpipe_is_ignored_unless_the_program_handles_it(void **state) {
+    (void)state;
+    struct sigaction before, now;
+    sigaction(SIGPIPE, NULL, &before);
+    void (*const handlers[])(int) = {SIG_DFL, handle_pipe};
+    void (*const wanted[])(int) = {SIG_IGN, handle_pipe};
+    for (size_t i = 0; i < 2; i++) {
+        signal(SIGPIPE, handlers[i]);
+        server s;
+        server_new(&s, (warm_http_options){0});
+        sigaction(SIGPIPE, NULL, &now);
+        assert_true(now.sa_handler == wanted[i]);
+        warm_http_free(s.http);
+        sem_destroy(&s.event);
+    }
+    sigaction(SIGPIPE, &before, NULL);
+}
 
 static void stop_closes_what_is_open(void **state) {
     (void)state;
@@ -604,11 +708,15 @@ int main(void) {
         WITH_SERVER(many_clients_leave_at_once),
         WITH_SERVER(a_client_that_leaves_before_its_request_is_complete_troubles_nobody),
         WITH_SERVER(a_client_that_leaves_after_its_answer_is_not_told),
+        WITH_SERVER(a_client_that_has_closed_its_sending_side_gets_all_of_an_answer),
         WITH_SERVER(what_a_client_sends_ahead_is_bounded),
         WITH_SERVER(posts_of_several_threads_run_in_the_order_of_each),
         cmocka_unit_test(a_post_that_was_accepted_before_the_end_is_run),
         WITH_SERVER(the_loop_may_post_to_itself),
         cmocka_unit_test(posts_before_the_loop_are_run_with_and_without_it),
+        WITH_SERVER(a_timer_fires_once_for_each_time_it_is_armed),
+        WITH_SERVER(a_timer_that_was_freed_does_not_fire),
+        cmocka_unit_test(sigpipe_is_ignored_unless_the_program_handles_it),
         cmocka_unit_test(stop_closes_what_is_open),
         cmocka_unit_test(an_answer_given_just_before_the_end_arrives),
         cmocka_unit_test(a_signal_handler_may_stop_the_server),
