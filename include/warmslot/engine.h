@@ -53,7 +53,8 @@ typedef struct warm_batch {
     const int32_t *token;
     const int32_t *pos;
     const int32_t *seq;
-    const uint8_t *want; /* 1: logits of this row are needed (row index = its index in the batch) */
+    const uint8_t *want; /* 1: logits of this row are needed (row index = its index in the batch); one row per sequence id, and never
+                            fewer than 64, may be wanted */
 } warm_batch;
 
 enum { WARM_SAMPLERS_MAX = 16, WARM_DRY_BREAKERS_MAX = 32 };
@@ -98,7 +99,7 @@ typedef struct warm_token_prob {
 
 typedef struct warm_sampled {
     int32_t token;
-    float p; /* of the token itself, as in warm_token_prob */
+    float p; /* of the token itself, as in warm_token_prob; 0 without n_probs */
     bool is_eog;
     warm_token_prob *probs; /* the n_probs likeliest, descending; the sampler owns it until its next sample */
     size_t n_probs;

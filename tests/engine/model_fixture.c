@@ -34,17 +34,27 @@ const char *temp_path(const char *name) {
     return p;
 }
 
-const char *tiny_model(void) {
-    static char path[256];
-    const char *given = getenv("WARM_TEST_MODEL");
-    if (given) return given;
+static const char *make_model(const char *kind, char *path, size_t cap) {
     if (!path[0]) {
-        snprintf(path, sizeof path, "%s", temp_path("tiny.gguf"));
-        warm_mkmodel_options o = {.kind = "dense", .out = path, .layers = 2, .ctx = 4096};
+        char name[32];
+        snprintf(name, sizeof name, "%s.gguf", kind);
+        snprintf(path, cap, "%s", temp_path(name));
+        warm_mkmodel_options o = {.kind = kind, .out = path, .layers = 2, .ctx = 4096};
         warm_err err = {0};
         if (warm_mkmodel(&o, &err)) fail_msg("mkmodel: %s", err.text);
     }
     return path;
+}
+
+const char *tiny_model(void) {
+    static char path[256];
+    const char *given = getenv("WARM_TEST_MODEL");
+    return given ? given : make_model("dense", path, sizeof path);
+}
+
+const char *tiny_moe(void) {
+    static char path[256];
+    return make_model("moe", path, sizeof path);
 }
 
 int try_open(warm_engine **out, warm_err *err, const char *model, const char *const *flags) {

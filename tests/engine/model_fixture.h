@@ -17,6 +17,7 @@
 #include "llama/llama_engine.h"
 
 const char *tiny_model(void);
+const char *tiny_moe(void); /* always made here */
 /* A path in a folder of this process; removed at its end. */
 const char *temp_path(const char *name);
 

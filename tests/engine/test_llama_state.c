@@ -73,10 +73,10 @@ static float *live(warm_engine *e, int32_t end, saved *s) {
     return decode(e, 0, tokens, end, end + 1, 1);
 }
 
-static void check_exact(const char *const *flags) {
+static void check_exact(const char *model, const char *const *flags) {
     warm_engine *e = NULL;
     warm_err err = {0};
-    if (try_open(&e, &err, tiny_model(), flags)) fail_msg("open: %s", err.text);
+    if (try_open(&e, &err, model, flags)) fail_msg("open: %s", err.text);
     assert_true(e->info->ranges);
     some_tokens(e, tokens, N + 1, 1);
     saved s;
@@ -102,7 +102,8 @@ static void pieces_restore_the_live_sequence_bit_for_bit(void **state) {
         {"-c", "1024", "-fa", "on", "-ctk", "q8_0", "-ctv", "q8_0"},
         {"-c", "1024", "-fa", "off", "-ctk", "q8_0"},
     };
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) check_exact(kinds[i]);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) check_exact(tiny_model(), kinds[i]);
+    check_exact(tiny_moe(), kinds[0]);
 }
 
 static void saving_leaves_the_sequence_and_the_pool_as_they_were(void **state) {
