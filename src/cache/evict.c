@@ -16,9 +16,10 @@
 
 /* glibc's malloc: 8 bytes of header, steps of 16, 32 at least; large ones are mapped in whole pages. */
 size_t warm__evict_cost(size_t n) {
-    if (n >= 128u * 1024u) return (n + 16u + 4095u) & ~(size_t)4095u;
-    size_t chunk = (n + 8u + 15u) & ~(size_t)15u;
-    return chunk < 32u ? 32u : chunk;
+    const size_t mapped = 131072, page = 4096, step = 16;
+    if (n >= mapped) return (n + 2 * sizeof(size_t) + page - 1) & ~(page - 1);
+    size_t chunk = (n + sizeof(size_t) + step - 1) & ~(step - 1);
+    return chunk < 2 * step ? 2 * step : chunk;
 }
 
 bool warm__evict_one(warm_cache *c) {

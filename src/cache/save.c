@@ -117,6 +117,7 @@ static int add_block(warm_cache *c, const warm_save *s, const warm_unit *units, 
     rc = warm__tree_reserve_child(c, up);
     if (rc) goto no_room;
     size_t shared = b->n_pieces - 1;
+    assert(shared == 0 || model);
     for (size_t i = 0; i < shared; i++) {
         b->pieces[i] = model->pieces[i];
         b->pieces[i]->refs++;

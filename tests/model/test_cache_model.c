@@ -344,7 +344,7 @@ static uint64_t from_env(const char *name, uint64_t otherwise) {
 enum { STEPS = 2500 };
 
 static void rounds(bool ample) {
-    uint64_t seed = from_env("WARM_SEED", 20250101), n = from_env("WARM_ITERS", 2000000) / 2 / STEPS;
+    uint64_t seed = from_env("WARM_SEED", 20250101), n = from_env("WARM_ITERS", 1000000) / 2 / STEPS;
     for (uint64_t i = 0; i < n; i++) {
         printf("seed %llu\r", (unsigned long long)(seed + i));
         fflush(stdout);
