@@ -405,12 +405,18 @@ static bool all_idle(const world *w) {
 
 #define ENDLESS "{\"prompt\":\"hi\",\"n_predict\":1000000,\"ignore_eos\":true,\"stream\":true,\"n_cmpl\":2}"
 
-static int begin_endless(const world *w) {
-    char request[512], byte;
+static int send_endless(const world *w) {
+    char request[512];
     int fd = client_connect(&w->server);
     snprintf(request, sizeof request, "POST /completion HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", strlen(ENDLESS),
              ENDLESS);
     client_send(fd, request);
+    return fd;
+}
+
+static int begin_endless(const world *w) {
+    char byte;
+    int fd = send_endless(w);
     assert_int_equal(client_read(fd, &byte, 1), 1);
     return fd;
 }
@@ -419,7 +425,7 @@ static void a_client_that_leaves_frees_its_slots(void **state) {
     (void)state;
     world w;
     open_loading(&w, NULL);
-    make_ready(&w, &(warm_sim_options){.n_ctx = 1 << 20}, 2);
+    make_ready(&w, &(warm_sim_options){.n_ctx = 1 << 16}, 2);
     int fd = begin_endless(&w);
     while (all_idle(&w)) { /* the state is published after the step that made the first byte */
     }
@@ -434,7 +440,7 @@ static void no_slot_can_be_an_error(void **state) {
     world w;
     static answer a;
     open_loading(&w, NULL);
-    make_ready(&w, &(warm_sim_options){.n_ctx = 1 << 20}, 2);
+    make_ready(&w, &(warm_sim_options){.n_ctx = 1 << 16}, 2);
     get(&w, "/slots?fail_on_no_slot=1", &a);
     assert_int_equal(a.status, 200);
     int fd = begin_endless(&w);
@@ -449,8 +455,8 @@ static void the_server_may_end_while_streams_run(void **state) {
     (void)state;
     world w;
     open_loading(&w, NULL);
-    make_ready(&w, &(warm_sim_options){.n_ctx = 1 << 20}, 2);
-    int a = begin_endless(&w), b = begin_endless(&w);
+    make_ready(&w, &(warm_sim_options){.n_ctx = 1 << 16}, 2);
+    int a = begin_endless(&w), b = send_endless(&w); /* one runs, one has to wait */
     close_world(&w);
     close(a);
     close(b);
@@ -459,15 +465,8 @@ static void the_server_may_end_while_streams_run(void **state) {
 static void clients_that_leave_at_once_harm_nobody(void **state) {
     (void)state;
     world w;
-    char request[512];
     open_world(&w, NULL);
-    snprintf(request, sizeof request, "POST /completion HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", strlen(ENDLESS),
-             ENDLESS);
-    for (int i = 0; i < 100; i++) {
-        int fd = client_connect(&w.server);
-        client_send(fd, request);
-        close(fd);
-    }
+    for (int i = 0; i < 100; i++) close(send_endless(&w));
     warm_jv *v = post_ok(&w, "/completion", "{\"prompt\":\"hi\",\"n_predict\":2,\"ignore_eos\":true}");
     assert_int_equal(int_at(v, "tokens_predicted"), 2);
     json_object_put(v);
