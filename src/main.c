@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/params.h"
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -130,6 +131,20 @@ static unsigned n_cpus(void) {
     return n < 1 ? 1 : (unsigned)n;
 }
 
+/* What every request that says nothing else will use: a mistake in it is to be found now, not by each of them. */
+static int check_sampling(const server *s, warm_err *err) {
+    warm_defaults d;
+    warm_sampler *sampler;
+    warm_err why = {0};
+    int rc = warm_defaults_init(&s->config, &d, err);
+    if (rc) return rc;
+    rc = s->engine->ops->sampler_new(s->engine, &d.sampling, &sampler, &why);
+    warm_defaults_deinit(&d);
+    if (rc) return warm_err_set(err, rc, "the options for sampling: %s", why.text);
+    s->engine->ops->sampler_free(s->engine, sampler);
+    return 0;
+}
+
 static int load(server *s, warm_err *err) {
     const warm_config *c = &s->config;
     uint32_t n_slots = c->n_parallel < 1 ? DEFAULT_SLOTS : (uint32_t)c->n_parallel;
@@ -139,6 +154,8 @@ static int load(server *s, warm_err *err) {
                                    .n_seq_extra = EXTRA_SEQUENCES,
                                    .chat_template = c->chat_template};
     int rc = warm_llama_open(&lo, &s->engine, err);
+    if (rc) return rc;
+    rc = check_sampling(s, err);
     if (rc) return rc;
     rc = open_cache(s, err);
     if (rc) return rc;
