@@ -3,18 +3,17 @@
  * llama/chat.cpp - chat requests to prompts, through libllama-common's Jinja templates.
  *
  * The rules for fields (which defaults, which combinations are errors, what is merged with what) are llama-server's, so that the
- * same request makes the same prompt. Only the prompt is used here.
+ * same request makes the same prompt. Only the prompt is used here, but libllama makes the grammar of the tools with it.
  * Threads: chat_render [any]: templates are constant, rendering makes its own context. */
 #include <algorithm>
 #include <cstring>
 #include <json.h>
 
+#include "llama/deep.hpp"
 #include "llama/priv.hpp"
 
 namespace warm {
 namespace {
-
-constexpr const char *no_jinja_tools = "tools need a Jinja template; the one in use is known by its name only";
 
 /* As llama-server reads fields: null or another type means the default. */
 template <class T> T field(const common_json &body, const char *key, const T &otherwise) {
@@ -125,8 +124,13 @@ common_chat_templates_inputs inputs_of(const engine &e, const common_json &body)
     common_chat_templates_inputs in;
     in.messages = common_chat_msgs_parse_oaicompat(messages_of(body));
     const common_json tools = field(body, "tools", common_json());
-    if (!tools.is_null()) in.tools = common_chat_tools_parse_oaicompat(tools);
-    if (!c.jinja && !in.tools.empty()) fail(WARM_ENOTSUP, "%s", no_jinja_tools);
+    if (!tools.is_null()) {
+        check_schema_size("tools", tools.dump_safe());
+        in.tools = common_chat_tools_parse_oaicompat(tools);
+    }
+    if (!c.jinja && !in.tools.empty()) {
+        fail(WARM_ENOTSUP, "tools need a Jinja template; the one in use is known by its name only");
+    }
     in.tool_choice = common_chat_tool_choice_parse_oaicompat(field(body, "tool_choice", std::string("auto")));
     in.use_jinja = c.jinja;
     in.parallel_tool_calls =
@@ -143,11 +147,14 @@ int render(engine &e, const char *request_json, size_t len, char **prompt, size_
         fail(WARM_ENOTSUP, "the model has no chat template%s%s: --chat-template gives it one",
              e.chat_.unusable.empty() ? "" : " that works: ", e.chat_.unusable.c_str());
     }
-    const common_json body = common_json::parse(std::string(request_json, len));
-    const auto made = common_chat_templates_apply(e.chat_.templates.get(), inputs_of(e, body));
-    *prompt = warm_strndup(made.prompt.data(), made.prompt.size());
+    std::string made;
+    run_deep([&] {
+        const common_json body = common_json::parse(std::string(request_json, len));
+        made = common_chat_templates_apply(e.chat_.templates.get(), inputs_of(e, body)).prompt;
+    });
+    *prompt = warm_strndup(made.data(), made.size());
     if (!*prompt) throw std::bad_alloc();
-    *prompt_len = made.prompt.size();
+    *prompt_len = made.size();
     return 0;
 }
 

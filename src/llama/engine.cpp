@@ -7,7 +7,6 @@
 #include <mutex>
 #include <vector>
 
-#include "llama/log_route.h"
 #include "llama/priv.hpp"
 
 namespace warm {
@@ -16,21 +15,13 @@ namespace {
 /* llama_decode's positive and negative results, llama.h */
 enum { decode_full = 1, decode_aborted = 2 };
 
-int compute(engine &e, const llama_batch &b) {
-    char said[WARM_ERR_TEXT_MAX];
-    warm__log_capture_begin(said, sizeof said, true);
-    int rc;
-    try {
-        rc = llama_decode(e.ctx.get(), b);
-    } catch (...) {
-        warm__log_capture_end();
-        throw;
-    }
-    warm__log_capture_end();
-    if (rc == 0) return 0;
+void compute(engine &e, const llama_batch &b) {
+    captured_log log(true);
+    const int rc = llama_decode(e.ctx.get(), b);
+    if (rc == 0) return;
     if (rc == decode_full) fail(WARM_EFULL, "no free cells for %d units", b.n_tokens);
     if (rc == decode_aborted) fail(WARM_ECANCELED, "the computation was interrupted");
-    fail(WARM_EENGINE, "libllama failed to compute %d units (%d)%s%s", b.n_tokens, rc, said[0] ? ": " : "", said);
+    fail(WARM_EENGINE, "libllama failed to compute %d units: %s (%d)", b.n_tokens, log.or_else("it does not say why"), rc);
 }
 
 int decode_rows(engine &e, const warm_batch &b) {

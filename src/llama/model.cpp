@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "llama/log_route.h"
 #include "llama/priv.hpp"
 
 namespace warm {
@@ -24,18 +23,6 @@ namespace {
 
 /* Outputs beyond one per sequence cost vocabulary-sized rows in the compute buffer; this many let tests ask for a whole chunk. */
 constexpr uint32_t outputs_min = 64;
-
-class captured_log {
-  public:
-    captured_log() { warm__log_capture_begin(text_, sizeof text_, false); }
-    ~captured_log() { warm__log_capture_end(); }
-    captured_log(const captured_log &) = delete;
-    captured_log &operator=(const captured_log &) = delete;
-    const char *or_else(const char *otherwise) const { return text_[0] ? text_ : otherwise; }
-
-  private:
-    char text_[WARM_ERR_TEXT_MAX];
-};
 
 void check_file(const char *what, const std::string &path) {
     int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -82,7 +69,7 @@ llama_context_params context_params(engine &e) {
 void load_lora(engine &e) {
     for (auto &la : e.params.lora_adapters) {
         check_file("adapter", la.path);
-        captured_log log;
+        captured_log log(false);
         llama_adapter_lora_ptr lora(llama_adapter_lora_init(e.model.get(), la.path.c_str()));
         if (!lora) fail(WARM_EENGINE, "adapter %s: %s", la.path.c_str(), log.or_else("libllama refused it"));
         la.ptr = lora.get();
@@ -146,7 +133,7 @@ void load_model(engine &e, const warm_llama_options &o) {
     llama_numa_init(p.numa);
     auto mp = common_model_params_to_llama(p);
     auto cp = context_params(e);
-    captured_log log;
+    captured_log log(false);
     if (p.fit_params) {
         fit(e, mp, cp);
         p.n_ctx = (int32_t)cp.n_ctx;
@@ -162,7 +149,7 @@ void make_context(engine &e) {
     common_params &p = e.params;
     auto cp = context_params(e);
     {
-        captured_log log;
+        captured_log log(false);
         e.ctx.reset(llama_init_from_model(e.model.get(), cp));
         if (!e.ctx) fail(WARM_EENGINE, "no context: %s", log.or_else("libllama could not make one"));
     }

@@ -26,6 +26,7 @@ extern "C" {
 #include "llama/blob_layout.h"
 #include "llama/guard.hpp"
 #include "llama/llama_engine.h"
+#include "llama/log_route.h"
 
 namespace warm {
 
@@ -33,6 +34,20 @@ namespace warm {
 struct content {
     std::string sha256;     /* hex */
     bool long_rope = false; /* has a second set of rope factors for long contexts */
+};
+
+/* Remembers what libllama's error lines say while it exists (log_route.h). quiet: they are expected. */
+class captured_log {
+  public:
+    explicit captured_log(bool quiet) { warm__log_capture_begin(text_, sizeof text_, quiet); }
+    ~captured_log() { warm__log_capture_end(); }
+    captured_log(const captured_log &) = delete;
+    captured_log &operator=(const captured_log &) = delete;
+    /* The line that says why, or `otherwise`. */
+    const char *or_else(const char *otherwise) const { return text_[0] ? text_ : otherwise; }
+
+  private:
+    char text_[WARM_ERR_TEXT_MAX];
 };
 
 struct chat {

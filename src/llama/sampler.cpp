@@ -14,6 +14,7 @@
 #include <limits>
 #include <sampling.h>
 
+#include "llama/deep.hpp"
 #include "llama/grammar_words.h"
 #include "llama/priv.hpp"
 
@@ -29,55 +30,24 @@ struct warm_sampler {
 namespace warm {
 namespace {
 
-/* Limits that keep the grammar code's recursion within a thread's stack: it follows parentheses and chains of rules. */
-constexpr size_t grammar_bytes_max = 1 << 20;
-constexpr size_t grammar_rules_max = 10000;
-constexpr size_t grammar_depth_max = 250;
-constexpr size_t schema_depth_max = 100;
 constexpr int32_t infill_tokens_max = 1000;
 
-/* Deepest nesting of `open`/`close` outside of double quotes. */
-size_t nesting(const char *s, const char *open, const char *close) {
-    size_t depth = 0, deepest = 0;
-    bool quoted = false;
-    for (; *s; s++) {
-        if (*s == '\\' && s[1]) {
-            s++;
-        } else if (*s == '"') {
-            quoted = !quoted;
-        } else if (!quoted && std::strchr(open, *s)) {
-            deepest = std::max(deepest, ++depth);
-        } else if (!quoted && std::strchr(close, *s) && depth) {
-            depth--;
-        }
-    }
-    return deepest;
-}
-
-size_t count(const char *s, const char *what) {
-    size_t n = 0;
-    for (const char *p = s; (p = std::strstr(p, what)); p += std::strlen(what)) n++;
-    return n;
-}
-
-void check_grammar(const engine &e, const char *field, const char *grammar) {
+/* Parsed once for its errors alone. */
+void check_grammar(const engine &e, const char *field, const std::string &grammar) {
     /* this prefix selects another parser, whose absence is an abort */
-    if (!std::strncmp(grammar, "%llguidance", 11)) fail(WARM_EINVAL, "%s: llguidance is not built into this engine", field);
-    if (std::strlen(grammar) > grammar_bytes_max || count(grammar, "::=") > grammar_rules_max ||
-        nesting(grammar, "(", ")") > grammar_depth_max) {
-        fail(WARM_EINVAL, "%s: larger than %zu bytes, %zu rules or %zu nested parentheses", field, grammar_bytes_max,
-             grammar_rules_max, grammar_depth_max);
+    if (!grammar.compare(0, 11, "%llguidance")) fail(WARM_EINVAL, "%s: llguidance is not built into this engine", field);
+    if ((size_t)std::count(grammar.begin(), grammar.end(), '(') > grammar_levels_max) {
+        fail(WARM_EINVAL, "%s: more than %zu parentheses", field, grammar_levels_max);
     }
     char words[WARM_ERR_TEXT_MAX];
     llama_sampler *probe = nullptr;
     warm__grammar_words_begin(words, sizeof words);
-    try {
-        probe = llama_sampler_init_grammar(e.vocab, grammar, "root");
-    } catch (...) {
-        warm__grammar_words_end();
-        throw;
-    }
+    int rc = guard(nullptr, WARM_EINVAL, [&] {
+        probe = llama_sampler_init_grammar(e.vocab, grammar.c_str(), "root");
+        return 0;
+    });
     warm__grammar_words_end();
+    if (rc == WARM_ENOMEM) throw std::bad_alloc();
     if (!probe) fail(WARM_EINVAL, "%s: %s", field, words[0] ? words : "can't be parsed");
     llama_sampler_free(probe);
 }
@@ -89,9 +59,7 @@ common_grammar grammar_of(const engine &e, const warm_sampling &s) {
         return {COMMON_GRAMMAR_TYPE_USER, s.grammar};
     }
     if (!s.json_schema) return {};
-    if (nesting(s.json_schema, "[{", "]}") > schema_depth_max) {
-        fail(WARM_EINVAL, "json_schema: nested deeper than %zu", schema_depth_max);
-    }
+    check_schema_size("json_schema", s.json_schema);
     std::string grammar;
     try {
         auto schema = common_json::parse(s.json_schema);
@@ -100,7 +68,7 @@ common_grammar grammar_of(const engine &e, const warm_sampling &s) {
     } catch (const std::exception &ex) {
         fail(WARM_EINVAL, "json_schema: %s", ex.what());
     }
-    check_grammar(e, "json_schema", grammar.c_str());
+    check_grammar(e, "json_schema", grammar);
     return {COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT, grammar};
 }
 
@@ -210,7 +178,6 @@ common_params_sampling params_of(const engine &e, const warm_sampling &s) {
     p.no_perf = true;
     if (s.n_samplers >= 0) p.samplers = chain_of(e, s);
     add_biases(e, s, p);
-    p.grammar = grammar_of(e, s);
     return p;
 }
 
@@ -308,11 +275,19 @@ int sampler_new(warm_engine *we, const warm_sampling *s, warm_sampler **out, war
         engine &e = *of(we);
         auto made = std::make_unique<warm_sampler>();
         auto params = params_of(e, *s);
+        auto init = [&] { made->smpl.reset(common_sampler_init(e.model.get(), params)); };
+        if (s->grammar || s->json_schema) {
+            run_deep([&] {
+                params.grammar = grammar_of(e, *s);
+                init();
+            });
+        } else {
+            init();
+        }
         made->e = &e;
         made->has_grammar = !params.grammar.empty();
         made->post_sampling = s->post_sampling_probs;
         made->n_probs = s->n_probs > 0 ? std::min<size_t>((size_t)s->n_probs, e.info_.n_vocab) : 0;
-        made->smpl.reset(common_sampler_init(e.model.get(), params));
         *out = made.release();
         return 0;
     });

@@ -14,7 +14,6 @@
 #include <climits>
 #include <vector>
 
-#include "llama/log_route.h"
 #include "llama/priv.hpp"
 
 namespace warm {
@@ -137,12 +136,9 @@ int64_t state_save(warm_engine *we, int32_t seq, int32_t p0, size_t n, void *dst
 
 /* After the layout was checked, a refusal has one cause left: no cells. Its log lines are then no news. */
 static bool load_scratch(engine &e, const void *src, size_t bytes) {
-    char text[WARM_ERR_TEXT_MAX];
-    warm__log_capture_begin(text, sizeof text, true);
-    size_t read =
-        llama_state_seq_set_data_ext(e.ctx.get(), static_cast<const uint8_t *>(src), bytes, e.scratch, LLAMA_STATE_SEQ_FLAGS_NONE);
-    warm__log_capture_end();
-    return read == bytes;
+    captured_log log(true);
+    const auto *p = static_cast<const uint8_t *>(src);
+    return llama_state_seq_set_data_ext(e.ctx.get(), p, bytes, e.scratch, LLAMA_STATE_SEQ_FLAGS_NONE) == bytes;
 }
 
 static int load(engine &e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1) {

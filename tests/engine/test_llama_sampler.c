@@ -206,10 +206,10 @@ static void refused(const warm_sampling *s, const char *says) {
 
 static void bad_grammars_are_refused_with_the_parsers_words(void **state) {
     (void)state;
-    static char deep[4096], many[200000];
-    memset(deep, '(', 2000);
-    memcpy(many, "root ::= \"a\"\n", 13);
-    for (size_t i = 0, at = 13; i < 10001; i++) at += (size_t)sprintf(many + at, "r%zu ::= \"b\"\n", i);
+    enum { DEEP = 60000 };
+    static char deep[DEEP + 16];
+    strcpy(deep, "root ::= ");
+    memset(deep + 9, '(', DEEP);
     static const char *const grammars[][2] = {
         {"root ::= nothing", "Undefined rule identifier 'nothing'"},
         {"top ::= \"a\"", "'root'"},
@@ -217,14 +217,48 @@ static void bad_grammars_are_refused_with_the_parsers_words(void **state) {
         {"root ::= [0-9", "unexpected end of input"},
         {"root = \"a\"", "expecting ::="},
         {"%llguidance {}", "llguidance"},
-        {deep, "nested parentheses"},
-        {many, "rules"},
+        {deep, "parentheses"},
     };
     for (size_t i = 0; i < sizeof grammars / sizeof grammars[0]; i++) {
         warm_sampling s = greedy();
         s.grammar = grammars[i][0];
         refused(&s, grammars[i][1]);
     }
+}
+
+/* A schema of n definitions, each with a property that the next one describes: three braces each. */
+static char *chain_of_definitions(int n) {
+    char *text = malloc((size_t)n * 80 + 128);
+    assert_non_null(text);
+    size_t len = (size_t)sprintf(text, "{\"$ref\":\"#/d/a0\",\"d\":{");
+    for (int i = 0; i < n; i++)
+        len += (size_t)sprintf(text + len, "\"a%d\":{\"properties\":{\"x\":{\"$ref\":\"#/d/a%d\"}}},", i, i + 1);
+    sprintf(text + len, "\"a%d\":{\"type\":\"string\"}}}", n);
+    return text;
+}
+
+/* Either would overrun the stack of a usual thread. */
+static void deep_grammars_and_schemas_do_no_harm(void **state) {
+    (void)state;
+    enum { DEEP = 40000 };
+    static char grammar[2 * DEEP + 32];
+    size_t n = (size_t)sprintf(grammar, "root ::= ");
+    memset(grammar + n, '(', DEEP);
+    n += DEEP;
+    n += (size_t)sprintf(grammar + n, "\"a\"");
+    memset(grammar + n, ')', DEEP);
+    warm_sampling s = greedy();
+    s.grammar = grammar;
+    e->ops->sampler_free(e, make(&s));
+
+    s = greedy();
+    char *schema = chain_of_definitions(3300);
+    s.json_schema = schema;
+    e->ops->sampler_free(e, make(&s));
+    free(schema);
+    s.json_schema = schema = chain_of_definitions(3400);
+    refused(&s, "objects and arrays");
+    free(schema);
 }
 
 static void bad_parameters_are_refused_by_name(void **state) {
@@ -262,10 +296,10 @@ static void bad_parameters_are_refused_by_name(void **state) {
     s.grammar = "root ::= \"a\"";
     refused(&s, "json_schema");
     s = greedy();
-    static char deep[1000];
+    static char deep[20000];
     memset(deep, '[', sizeof deep - 1);
     s.json_schema = deep;
-    refused(&s, "deeper");
+    refused(&s, "objects and arrays");
 }
 
 static void every_sampler_can_be_named(void **state) {
@@ -368,6 +402,7 @@ int main(void) {
         TEST(a_json_schema_is_followed),
         TEST(a_token_against_the_grammar_is_an_error),
         TEST(bad_grammars_are_refused_with_the_parsers_words),
+        TEST(deep_grammars_and_schemas_do_no_harm),
         TEST(bad_parameters_are_refused_by_name),
         TEST(every_sampler_can_be_named),
         TEST(probabilities_before_sampling_are_those_of_the_row),

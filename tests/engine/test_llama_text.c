@@ -163,6 +163,33 @@ static void the_models_template_shows_tools(void **state) {
     free(prompt);
 }
 
+/* The grammar of tools is made by recursion over their definitions. */
+static void tools_with_endless_definitions_do_no_harm(void **state) {
+    (void)state;
+    enum { LINKS = 3300 };
+    for (int links = LINKS; links <= 2 * LINKS; links += LINKS) {
+        char *text = malloc((size_t)links * 80 + 1024);
+        assert_non_null(text);
+        size_t n =
+            (size_t)sprintf(text, "{\"messages\":[" USER "],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
+                                  "\"parameters\":{\"type\":\"object\",\"properties\":{\"p\":{\"$ref\":\"#/d/a0\"}},\"d\":{");
+        for (int i = 0; i < links; i++) {
+            n += (size_t)sprintf(text + n, "\"a%d\":{\"properties\":{\"x\":{\"$ref\":\"#/d/a%d\"}}},", i, i + 1);
+        }
+        sprintf(text + n, "\"a%d\":{\"type\":\"string\"}}}}}]}", links);
+        if (links == LINKS) {
+            int rc;
+            warm_err err;
+            char *prompt = try_render(e, text, &rc, &err);
+            if (rc) fail_msg("%s", err.text);
+            free(prompt);
+        } else {
+            is_refused(e, text, WARM_EINVAL, "tools");
+        }
+        free(text);
+    }
+}
+
 static void bad_chats_are_refused(void **state) {
     (void)state;
     is_refused(e, "{}", WARM_EINVAL, "messages");
@@ -222,6 +249,7 @@ int main(void) {
         cmocka_unit_test(a_long_text_without_a_space_is_tokenized),
         cmocka_unit_test(chats_are_rendered),
         cmocka_unit_test(the_models_template_shows_tools),
+        cmocka_unit_test(tools_with_endless_definitions_do_no_harm),
         cmocka_unit_test(bad_chats_are_refused),
         cmocka_unit_test(a_template_that_raises_speaks_for_itself),
         cmocka_unit_test(a_template_that_is_none_is_refused_at_the_start),
