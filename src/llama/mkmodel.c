@@ -155,6 +155,7 @@ int warm_mkmodel(const warm_mkmodel_options *o, warm_err *err) {
     if ((code = warm__mk_vocab_load(o->vocab ? o->vocab : DEFAULT_VOCAB, &m.vocab, err))) return code;
 
     m.type = type->type;
+    m.deviation = kind->deviation;
     m.gguf = gguf_init_empty();
     general_keys(&m, o, kind, type->file_type);
     kind->describe(&m, kind->arch);

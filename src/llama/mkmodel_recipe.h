@@ -49,7 +49,8 @@ typedef struct warm__mk_tensor {
 /* How a token may come up in generated text. */
 enum warm__mk_token {
     WARM__MK_WORD,    /* a space and letters: random text of these is tokenised back to the same tokens */
-    WARM__MK_CLOSER,  /* " , ] }: grammars of JSON come to their end */
+    WARM__MK_QUOTE,   /* ": now and then, so that strings in JSON come to their end */
+    WARM__MK_CLOSER,  /* , ] }: seldom, but before other tokens that a grammar allows there, so that lists and objects end */
     WARM__MK_OTHER,   /* only where a grammar or bias leaves nothing else */
     WARM__MK_SPECIAL, /* never */
     WARM__MK_END,     /* the end of a turn */
@@ -65,6 +66,7 @@ typedef struct warm__mk_model {
     warm__mk_shape shape;
     warm__mk_vocab vocab;
     enum ggml_type type; /* of the matrices */
+    float deviation;     /* the kind's */
     uint64_t seed;
     struct gguf_context *gguf;
     warm__mk_tensor *tensors;
@@ -74,6 +76,7 @@ typedef struct warm__mk_model {
 typedef struct warm__mk_kind {
     const char *name, *about, *arch;
     warm__mk_shape defaults;
+    float deviation; /* of the residual stream's components behind the last layer */
     void (*describe)(warm__mk_model *m, const char *arch);
 } warm__mk_kind;
 

@@ -144,7 +144,8 @@ static enum warm__mk_token class_of(const char *token, int32_t type, bool byte_l
     if (type != TOKEN_NORMAL && type != TOKEN_BYTE) return WARM__MK_SPECIAL;
     if (!text_of_token(token, byte_level, text)) return WARM__MK_OTHER;
     if (is_word(text)) return WARM__MK_WORD;
-    return strlen(text) == 1 && strchr("\",]}", text[0]) ? WARM__MK_CLOSER : WARM__MK_OTHER;
+    if (strcmp(text, "\"") == 0) return WARM__MK_QUOTE;
+    return strlen(text) == 1 && strchr(",]}", text[0]) ? WARM__MK_CLOSER : WARM__MK_OTHER;
 }
 
 static int sort_tokens(const char *file, const struct family *fam, warm__mk_vocab *v, warm_err *err) {

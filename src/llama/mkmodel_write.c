@@ -7,7 +7,11 @@
  * differently. Each tensor draws from a stream of its own, seeded by the seed and its name.
  *
  * Output rows. A word's row is random: its logits over the contexts are normal with deviation LOGIT_DEVIATION. The rows of
- * the other classes are levels: multiples of that deviation in the reserved component (mkmodel_recipe.h).
+ * the other classes add a level, a multiple of that deviation, in the reserved component (mkmodel_recipe.h). The end of a turn
+ * has nothing else, and its level is where the word of rank END_RANK is on average. The deviation is small beside 1, so that
+ * the 40 tokens that top-k leaves are nearly equally likely and the end has about one chance in 40 at every step, however far its rank is from
+ * the intended one. (With a large one, the chance would change by orders of magnitude with the length of the hidden state.) Greedy
+ * decoding meets it about as often, when no word reaches that level.
  * Threads: none. */
 #include <errno.h>
 #include <math.h>
@@ -18,12 +22,12 @@
 #include "base/rng.h"
 #include "llama/mkmodel_recipe.h"
 
-#define LOGIT_DEVIATION    1.0f
-#define RESIDUAL_DEVIATION 1.6f
-#define END_LEVEL          4.0f
-#define CLOSER_LEVEL       3.5f
-#define OTHER_LEVEL        (-6.0f)
-#define SPECIAL_LEVEL      (-60.0f)
+#define LOGIT_DEVIATION 0.5f
+#define END_RANK        10
+#define QUOTE_RANK      20
+#define CLOSER_LEVEL    (-2.0f)
+#define OTHER_LEVEL     (-6.0f)
+#define SPECIAL_LEVEL   (-60.0f)
 
 #define SUM_MEAN      131070      /* of four uniforms in 0..65535 */
 #define SUM_DEVIATION 37837.2270f /* sqrt(4 * (65536^2 - 1) / 12) */
@@ -44,18 +48,44 @@ static warm_rng stream_of(uint64_t seed, const char *name) {
     return r;
 }
 
-static void output_row(warm_rng *r, float *row, int64_t n, enum warm__mk_token class) {
-    static const struct {
-        float level, random;
-    } rows[] = {
-        [WARM__MK_WORD] = {0, 1},
-        [WARM__MK_CLOSER] = {CLOSER_LEVEL, 0.25f},
-        [WARM__MK_OTHER] = {OTHER_LEVEL, 1},
-        [WARM__MK_SPECIAL] = {SPECIAL_LEVEL, 0},
-        [WARM__MK_END] = {END_LEVEL, 0},
-    };
-    random_row(r, row, n, rows[class].random * LOGIT_DEVIATION / sqrtf((float)(n - 1)));
-    row[0] = rows[class].level * LOGIT_DEVIATION * RESIDUAL_DEVIATION;
+/* Where the best but (rank - 1) of n values of a standard normal distribution is. In whole numbers, for the same bytes everywhere. */
+static float level_of_rank(uint32_t n, uint32_t rank) {
+    static const uint32_t quantiles[] = {2409, 2652, 2878, 3090, 3291,
+                                         3481, 3662, 3836, 4004}; /* of 1/125, 1/250, ... in thousandths */
+    uint32_t k = 0, base = 125, inverse = n / rank;
+    if (inverse < base) inverse = base;
+    for (; k < 7 && inverse >= 2 * base; k++) base *= 2;
+    if (inverse > 2 * base) inverse = 2 * base;
+    return (float)(quantiles[k] + (quantiles[k + 1] - quantiles[k]) * (inverse - base) / base) / 1000.0f;
+}
+
+static void output_row(const warm__mk_model *m, warm_rng *r, float *row, enum warm__mk_token class) {
+    int64_t n = m->shape.embd;
+    float level = 0.0f, random = 1.0f;
+    switch (class) {
+    case WARM__MK_WORD:
+        break;
+    case WARM__MK_QUOTE:
+        level = level_of_rank(m->vocab.n_words, QUOTE_RANK);
+        random = 0.0f;
+        break;
+    case WARM__MK_CLOSER:
+        level = CLOSER_LEVEL;
+        break;
+    case WARM__MK_OTHER:
+        level = OTHER_LEVEL;
+        break;
+    case WARM__MK_SPECIAL:
+        level = SPECIAL_LEVEL;
+        random = 0.0f;
+        break;
+    case WARM__MK_END:
+        level = level_of_rank(m->vocab.n_words, END_RANK);
+        random = 0.0f;
+        break;
+    }
+    random_row(r, row, n, random * LOGIT_DEVIATION / sqrtf((float)(n - 1)));
+    row[0] = level * LOGIT_DEVIATION * m->deviation;
 }
 
 /* Row i of matrix j; called in order. */
@@ -67,7 +97,7 @@ static void fill_row(const warm__mk_model *m, const warm__mk_tensor *t, warm_rng
         row[0] = 1.0f;
         break;
     case WARM__MK_OUTPUT:
-        output_row(r, row, n, m->vocab.class_of[i]);
+        output_row(m, r, row, m->vocab.class_of[i]);
         break;
     case WARM__MK_CONSTANT:
         for (int64_t k = 0; k < n; k++) row[k] = t->gain;
