@@ -159,6 +159,7 @@ static void write_prob(warm_json *j, const warm_reply *r, const warm_token_prob 
     bool post = r->params->sampling.post_sampling_probs;
     warm_buf_clear(scratch);
     warm_token_text(r->engine, t->token, false, scratch);
+    if (warm_buf_err(scratch)) warm_buf_fail(j->buf, warm_buf_err(scratch));
     warm_json_kint(j, "id", t->token);
     warm_json_key(j, "token");
     warm_json_strn(j, scratch->data ? scratch->data : "", scratch->len);

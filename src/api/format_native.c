@@ -5,11 +5,11 @@
  * A stream is one object per event with "stop": false, then one with "stop": true that has the totals and no text; there is
  * no [DONE]. */
 #include <json-c/json_object.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/format_private.h"
-#include "base/alloc.h"
+
+enum { FINAL_MAX = 1 << 30 };
 
 static void write_tokens(warm_json *j, const int32_t *tokens, size_t n) {
     warm_json_key(j, "tokens");
@@ -91,11 +91,16 @@ void warm__native_final(warm_json *j, const warm_reply *r, size_t i) {
 }
 
 /* The value at "a/b/c" below root, or NULL. */
-static warm_jv *follow(warm_jv *root, const char *path) {
-    char *copy = warm_strndup(path, strlen(path)), *save = NULL;
-    warm_jv *v = copy ? root : NULL;
-    for (char *key = copy ? strtok_r(copy, "/", &save) : NULL; key && v; key = strtok_r(NULL, "/", &save)) v = warm_jget(v, key);
-    free(copy);
+static warm_jv *follow(warm_jv *v, const char *path) {
+    char key[64]; /* longer than any of ours */
+    while (v && *path) {
+        size_t k = strcspn(path, "/");
+        if (k >= sizeof key) return NULL;
+        memcpy(key, path, k);
+        key[k] = '\0';
+        v = warm_jget(v, key);
+        path += k + (path[k] == '/');
+    }
     return v;
 }
 
@@ -104,13 +109,15 @@ static void write_selected(const warm_reply *r, size_t i, warm_buf *out) {
     warm_buf whole;
     warm_json j;
     warm_jv *root = NULL;
-    warm_buf_init(&whole, out->max_);
+    warm_buf_init(&whole, FINAL_MAX);
     warm_json_init(&j, &whole);
     warm__native_final(&j, r, i);
-    bool ok = !warm_buf_err(&whole) && warm_jread(whole.data, whole.len, &root, NULL) == 0;
+    int rc = warm_buf_err(&whole);
+    if (!rc) rc = warm_jread(whole.data, whole.len, &root, NULL);
+    if (rc) warm_buf_fail(out, rc);
     warm_json_init(&j, out);
     warm_json_obj(&j);
-    for (size_t k = 0; ok && k < r->params->n_response_fields; k++) {
+    for (size_t k = 0; root && k < r->params->n_response_fields; k++) {
         const char *path = r->params->response_fields[k];
         warm_jv *v = follow(root, path);
         if (!v) continue;

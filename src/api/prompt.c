@@ -134,7 +134,10 @@ void warm_token_text(warm_engine *e, int32_t token, bool special, warm_buf *out)
         return;
     }
     char *large = warm_malloc(n);
-    if (large && e->text->token_piece(e, token, special, large, n) <= n) warm_buf_append(out, large, n);
+    if (!large)
+        warm_buf_fail(out, WARM_ENOMEM);
+    else if (e->text->token_piece(e, token, special, large, n) <= n)
+        warm_buf_append(out, large, n);
     free(large);
 }
 

@@ -19,6 +19,7 @@ static int flag(warm_jv *root, const char *name, bool fallback, bool *out, warm_
 static void write_piece(warm_json *j, warm_engine *e, int32_t token, warm_buf *scratch) {
     warm_buf_clear(scratch);
     warm_token_text(e, token, true, scratch);
+    if (warm_buf_err(scratch)) warm_buf_fail(j->buf, warm_buf_err(scratch));
     const char *text = scratch->data ? scratch->data : "";
     warm_json_obj(j);
     warm_json_kint(j, "id", token);

@@ -90,6 +90,10 @@ void warm_buf_printf(warm_buf *b, const char *fmt, ...) {
     va_end(ap);
 }
 
+void warm_buf_fail(warm_buf *b, int code) {
+    if (!b->err_) b->err_ = code;
+}
+
 int warm_buf_err(const warm_buf *b) {
     return b->err_;
 }

@@ -27,6 +27,8 @@ void warm_buf_puts(warm_buf *b, const char *s);
 void warm_buf_putc(warm_buf *b, char c);
 void warm_buf_printf(warm_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int warm_buf_err(const warm_buf *b); /* 0, WARM_ENOMEM or WARM_EFULL */
+/* Makes the buffer sticky-bad for a reason of its writer's own (code < 0): what belongs into it could not be made. */
+void warm_buf_fail(warm_buf *b, int code);
 /* Gives the bytes away (free with free()); the buffer is empty again. "" (malloc'ed) when nothing was written, NULL when bad. */
 char *warm_buf_take(warm_buf *b, size_t *len);
 
