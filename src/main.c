@@ -233,7 +233,7 @@ static int open_http(server *s, warm_err *err) {
     return 0;
 }
 
-/* In the order that api.h asks for; what was not made is NULL. */
+/* The rest of the order that api.h asks for; what was not made, or is gone already, is NULL. */
 static void close_server(server *s) {
     if (s->api) warm_api_free(s->api);
     if (s->sched) warm_sched_free(s->sched);
@@ -266,6 +266,8 @@ static int run_server(server *s) {
         warm_log_info("main", "stopped while the model was being loaded");
         _exit(EXIT_SUCCESS);
     }
+    warm_api_free(s->api);
+    s->api = NULL;
     if (was == PHASE_READY) warm_sched_stop(s->sched);
     pthread_join(s->engine_thread, NULL);
     warm_log_info("main", "stopped");
