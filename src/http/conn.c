@@ -111,7 +111,7 @@ static void add_page(warm_http *h, struct evbuffer *out, int status) {
     const char *reason = warm__reason(status);
     evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nContent-Type: " WARM__JSON "\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
                         status, reason ? reason : "Error", len);
-    evbuffer_add(out, body, len);
+    if (len) evbuffer_add(out, body, len);
     free(body);
     warm_log_debug("http", "refused status=%d: %s", status, message);
 }

@@ -107,7 +107,7 @@ static int open_address(const struct addrinfo *a, bool v6_only) {
 }
 
 static uint16_t bound_port(int fd) {
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = {0};
     socklen_t len = sizeof ss;
     if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0) return 0;
     if (ss.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
