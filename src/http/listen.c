@@ -107,11 +107,14 @@ static int open_address(const struct addrinfo *a, bool v6_only) {
 }
 
 static uint16_t bound_port(int fd) {
-    struct sockaddr_storage ss = {0};
-    socklen_t len = sizeof ss;
-    if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0) return 0;
-    if (ss.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
-    return ntohs(((struct sockaddr_in *)&ss)->sin_port);
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } a = {.v6 = {.sin6_family = AF_UNSPEC}};
+    socklen_t len = sizeof a;
+    if (getsockname(fd, &a.any, &len) != 0) return 0;
+    return ntohs(a.any.sa_family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port);
 }
 
 static int open_tcp(warm__listeners *l, const char *host, uint16_t port, bool v6_only, warm_err *err) {

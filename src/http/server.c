@@ -145,9 +145,9 @@ static const char *find_key(const warm_http_request *r) {
 /* Takes what can only be trusted if the framing is sound. NULL, or what is wrong with it. */
 static const char *check_framing(warm_http_request *r) {
     struct evhttp_request *ev = r->ev;
-    int major = ev->major;
-    int minor = ev->minor;
-    if (major != 1 || minor < 0 || minor > 9) {
+    int major = (unsigned char)ev->major; /* evhttp lets a negative one through */
+    int minor = (unsigned char)ev->minor;
+    if (major != 1 || minor > 9) {
         ev->major = ev->minor = 1; /* what evhttp will answer with */
         return "only HTTP/1.0 and HTTP/1.1 are spoken here";
     }
