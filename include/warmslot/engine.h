@@ -22,7 +22,8 @@ extern "C" {
 #endif
 
 typedef struct warm_engine warm_engine;
-typedef struct warm_sampler warm_sampler; /* one per running task; used on the engine thread only, freed there */
+typedef struct warm_sampler
+    warm_sampler; /* one per task; its maker's thread may feed it the prompt, then it is the engine thread's */
 
 /* Constant after open. Strings are owned by the engine. */
 typedef struct warm_engine_info {
@@ -53,7 +54,8 @@ typedef struct warm_batch {
     const int32_t *token;
     const int32_t *pos;
     const int32_t *seq;
-    const uint8_t *want; /* 1: logits of this row are needed (row index = its index in the batch); one row per sequence id, and never
+    const uint8_t
+        *want; /* 1: logits of this row are needed (row index = its index in the batch); one row per sequence id, and never
                             fewer than 64, may be wanted */
 } warm_batch;
 

@@ -48,6 +48,10 @@ static int make_sampler(warm_task *t, const warm_task_options *o, warm_err *err)
     }
     t->seed = sampling.seed;
     int rc = t->engine->ops->sampler_new(t->engine, &sampling, &t->sampler, err);
+    /* The penalties look back into the prompt. */
+    for (size_t i = 0; !rc && i < t->n_prompt; i++) {
+        rc = t->engine->ops->sampler_accept(t->engine, t->sampler, (int32_t)t->units[i], false, err);
+    }
     return rc;
 }
 

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tests/sched/test_plan.c - the plan, the count of cells and the measured rates: the scheduler's pure parts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "sched/plan.h"
+#include "sched/pool.h"
+#include "sched/rates.h"
+
+static warm_plan plan(size_t n_prompt, const warm_plan_seq *seqs, size_t n_seqs, size_t n_tree) {
+    return warm_plan_make(
+        &(warm_plan_input){.n_prompt = n_prompt, .seqs = seqs, .n_seqs = n_seqs, .n_tree = n_tree, .ranges = true});
+}
+
+static void an_unknown_prompt_begins_empty(void **state) {
+    (void)state;
+    warm_plan p = plan(100, (warm_plan_seq[]){{.n = 50, .n_match = 0}}, 1, 0);
+    assert_int_equal(p.seq, -1);
+    assert_int_equal(p.n_device, 0);
+    assert_int_equal(p.n_load, 0);
+}
+
+static void the_longest_sequence_is_shared_and_the_rest_loaded(void **state) {
+    (void)state;
+    warm_plan p = plan(100, (warm_plan_seq[]){{.n = 50, .n_match = 20}, {.n = 80, .n_match = 30}}, 2, 60);
+    assert_int_equal(p.seq, 1);
+    assert_false(p.take_over);
+    assert_int_equal(p.n_device, 30);
+    assert_int_equal(p.n_load, 60);
+    assert_int_equal(p.n_known, 60);
+}
+
+static void a_whole_resident_is_taken_over_a_running_one_is_not(void **state) {
+    (void)state;
+    warm_plan p = plan(100, (warm_plan_seq[]){{.n = 50, .n_match = 50, .running = true}, {.n = 50, .n_match = 50}}, 2, 0);
+    assert_int_equal(p.seq, 1);
+    assert_true(p.take_over);
+    p = plan(100, (warm_plan_seq[]){{.n = 50, .n_match = 50, .running = true}}, 1, 0);
+    assert_int_equal(p.seq, 0);
+    assert_false(p.take_over);
+}
+
+static void the_last_unit_is_always_computed(void **state) {
+    (void)state;
+    warm_plan p = plan(100, (warm_plan_seq[]){{.n = 100, .n_match = 100}}, 1, 100);
+    assert_int_equal(p.n_device, 99);
+    assert_false(p.take_over);
+    assert_int_equal(p.n_load, 99);
+}
+
+static void without_ranges_only_whole_sequences_count(void **state) {
+    (void)state;
+    warm_plan_seq seqs[] = {{.n = 90, .n_match = 80}, {.n = 40, .n_match = 40}};
+    warm_plan p = warm_plan_make(&(warm_plan_input){.n_prompt = 100, .seqs = seqs, .n_seqs = 2, .n_tree = 95, .ranges = false});
+    assert_int_equal(p.seq, 1);
+    assert_true(p.take_over);
+    assert_int_equal(p.n_load, 40);
+}
+
+static void a_load_dearer_than_computing_is_left(void **state) {
+    (void)state;
+    warm_plan_input in = {.n_prompt = 100, .n_tree = 60, .ranges = true, .load_ns_per_unit = 10, .compute_ns_per_unit = 5};
+    warm_plan p = warm_plan_make(&in);
+    assert_int_equal(p.n_load, 0);
+    assert_int_equal(p.n_known, 60);
+    in.load_ns_per_unit = 4;
+    assert_int_equal(warm_plan_make(&in).n_load, 60);
+    in.compute_ns_per_unit = 0; /* not measured yet */
+    assert_int_equal(warm_plan_make(&in).n_load, 60);
+}
+
+static void cells_are_counted_once_however_often_shared(void **state) {
+    (void)state;
+    warm_pool p;
+    uint32_t a[60], b[60];
+    warm_pool_init(&p, 100);
+    warm_pool_take(&p, a, 60);
+    for (size_t i = 0; i < 40; i++) b[i] = a[i];
+    warm_pool_share(&p, b, 40);
+    warm_pool_take(&p, b + 40, 20);
+    assert_int_equal(warm_pool_free_cells(&p), 20);
+    assert_int_equal(warm_pool_exclusive(&p, a, 60), 20);
+    assert_int_equal(warm_pool_exclusive(&p, b, 60), 20);
+    warm_pool_give(&p, a, 60);
+    assert_int_equal(warm_pool_free_cells(&p), 40);
+    assert_int_equal(warm_pool_exclusive(&p, b, 60), 60);
+    warm_pool_give(&p, b, 60);
+    assert_int_equal(warm_pool_free_cells(&p), 100);
+    /* all of them can be had again, each once */
+    uint32_t all[100], seen[100] = {0};
+    warm_pool_take(&p, all, 100);
+    for (size_t i = 0; i < 100; i++) assert_int_equal(seen[all[i]]++, 0);
+    warm_pool_deinit(&p);
+}
+
+static void what_a_cell_costs_is_seen_in_the_steps(void **state) {
+    (void)state;
+    warm_rates r = {0};
+    warm_rng rng = {5};
+    assert_true(warm_rates_cell_ns(&r) == 0);
+    for (int i = 0; i < 200; i++) {
+        size_t cells = 1000 + warm_rng_below(&rng, 30000);
+        warm_rates_decode(&r, cells, 2000000 + 30 * cells + warm_rng_below(&rng, 200000));
+    }
+    assert_true(warm_rates_cell_ns(&r) > 27 && warm_rates_cell_ns(&r) < 33);
+}
+
+static void steps_at_one_depth_say_nothing_of_a_cell(void **state) {
+    (void)state;
+    warm_rates r = {0};
+    warm_rng rng = {5};
+    for (size_t i = 0; i < 200; i++) warm_rates_decode(&r, 5000 + i, 2000000 + warm_rng_below(&rng, 1000000));
+    assert_true(warm_rates_cell_ns(&r) == 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_unknown_prompt_begins_empty),
+        cmocka_unit_test(the_longest_sequence_is_shared_and_the_rest_loaded),
+        cmocka_unit_test(a_whole_resident_is_taken_over_a_running_one_is_not),
+        cmocka_unit_test(the_last_unit_is_always_computed),
+        cmocka_unit_test(without_ranges_only_whole_sequences_count),
+        cmocka_unit_test(a_load_dearer_than_computing_is_left),
+        cmocka_unit_test(cells_are_counted_once_however_often_shared),
+        cmocka_unit_test(what_a_cell_costs_is_seen_in_the_steps),
+        cmocka_unit_test(steps_at_one_depth_say_nothing_of_a_cell),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
