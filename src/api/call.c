@@ -73,7 +73,7 @@ static void finish(void *arg) {
     } else {
         warm_call_reply(c, 200, WARM_API_JSON, c->answer.data ? c->answer.data : "", c->answer.len);
     }
-    warm_call_unref(c);
+    warm_call_unref(c); // NOLINT(clang-analyzer-unix.Malloc): this message has had a reference of its own all along
 }
 
 /* [pool] */

@@ -162,10 +162,11 @@ static void write_prob(warm_json *j, const warm_reply *r, const warm_token_prob 
     if (warm_buf_err(scratch)) warm_buf_fail(j->buf, warm_buf_err(scratch));
     warm_json_kint(j, "id", t->token);
     warm_json_key(j, "token");
-    warm_json_strn(j, scratch->data ? scratch->data : "", scratch->len);
+    const char *text = scratch->data ? scratch->data : "";
+    warm_json_strn(j, text, scratch->len);
     warm_json_key(j, "bytes");
     warm_json_arr(j);
-    for (size_t i = 0; i < scratch->len; i++) warm_json_uint(j, (unsigned char)scratch->data[i]);
+    for (size_t i = 0; i < scratch->len; i++) warm_json_uint(j, (unsigned char)text[i]);
     warm_json_arr_end(j);
     /* A logarithm of zero has no JSON; the lowest float stands for it, as in llama-server. */
     warm_json_kfloat(j, post ? "prob" : "logprob", isfinite(t->p) ? t->p : -FLT_MAX);

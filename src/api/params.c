@@ -77,10 +77,6 @@ static const field fields[] = {
     {"ignore_eos", K_BOOL, S(ignore_eos), 0, 0, 0},
 };
 
-int warm__params_type(warm_err *err, const char *name, const char *what, const warm_jv *v) {
-    return warm_err_set(err, WARM_EINVAL, "Field '%s': expected %s, got %s", name, what, warm_jtype(v));
-}
-
 static int out_of_range(warm_err *err, const field *f, const char *got) {
     if (isinf(f->hi)) return warm_err_set(err, WARM_EINVAL, "Field '%s': must be at least %g, got %s", f->name, f->lo, got);
     return warm_err_set(err, WARM_EINVAL, "Field '%s': must be between %.10g and %.10g, got %s", f->name, f->lo, f->hi, got);

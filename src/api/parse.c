@@ -7,19 +7,18 @@
 
 #include "base/alloc.h"
 
-int warm_parse_chat(warm_engine *e, warm_jv *root, const char *body, size_t len, char **prompt, size_t *prompt_len, warm_err *err) {
+int warm_parse_chat(warm_engine *e, warm_jv *root, const char *body, size_t len, warm_text *prompt, warm_err *err) {
     int rc = warm_chat_check(root, err);
-    return rc ? rc : e->text->chat_render(e, body, len, prompt, prompt_len, err);
+    return rc ? rc : e->text->chat_render(e, body, len, &prompt->data, &prompt->len, err);
 }
 
 static int chat_prompt(warm_engine *e, warm_jv *root, const char *body, size_t len, warm_prompts *out, warm_err *err) {
-    char *text = NULL;
-    size_t text_len = 0;
+    warm_text text = {0};
     warm_tokens t = {0};
-    int rc = warm_parse_chat(e, root, body, len, &text, &text_len, err);
+    int rc = warm_parse_chat(e, root, body, len, &text, err);
     /* The template has written its own special tokens; the engine keeps it from a second beginning of text. */
-    if (!rc) rc = e->text->tokenize(e, text, text_len, true, true, &t.v, &t.n, err);
-    free(text);
+    if (!rc) rc = e->text->tokenize(e, text.data, text.len, true, true, &t.v, &t.n, err);
+    free(text.data);
     if (!rc && t.n == 0) rc = warm_err_set(err, WARM_EINVAL, "Field 'messages': the template makes an empty prompt of them");
     if (!rc) {
         *out = (warm_prompts){.v = warm_malloc(sizeof *out->v), .n = 1};

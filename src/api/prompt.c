@@ -32,11 +32,11 @@ static int push(builder *b, const int32_t *tokens, size_t n, warm_err *err) {
     return 0;
 }
 
-static int push_text(warm_engine *e, builder *b, warm_jv *s, bool add_special, bool parse_special, warm_err *err) {
+static int push_text(warm_engine *e, builder *b, warm_jv *s, unsigned flags, warm_err *err) {
     int32_t *tokens = NULL;
     size_t n = 0;
-    int rc = e->text->tokenize(e, json_object_get_string(s), (size_t)json_object_get_string_len(s), add_special, parse_special,
-                               &tokens, &n, err);
+    int rc = e->text->tokenize(e, json_object_get_string(s), (size_t)json_object_get_string_len(s), flags & WARM_ADD_SPECIAL,
+                               flags & WARM_PARSE_SPECIAL, &tokens, &n, err);
     if (!rc) rc = push(b, tokens, n, err);
     free(tokens);
     return rc;
@@ -53,16 +53,15 @@ static int push_token(warm_engine *e, const char *name, builder *b, warm_jv *v, 
     return push(b, &token, 1, err);
 }
 
-int warm_tokens_read(warm_engine *e, const char *name, warm_jv *v, bool add_special, bool parse_special, warm_tokens *out,
-                     warm_err *err) {
+int warm_tokens_read(warm_engine *e, const char *name, warm_jv *v, unsigned flags, warm_tokens *out, warm_err *err) {
     builder b = {0};
     int rc = 0;
     if (warm_jis(v, json_type_string)) {
-        rc = push_text(e, &b, v, add_special, parse_special, err);
+        rc = push_text(e, &b, v, flags, err);
     } else if (warm_jis(v, json_type_array)) {
         for (size_t i = 0; i < json_object_array_length(v) && !rc; i++) {
             warm_jv *x = json_object_array_get_idx(v, i);
-            rc = warm_jis(x, json_type_string) ? push_text(e, &b, x, add_special && i == 0, parse_special, err)
+            rc = warm_jis(x, json_type_string) ? push_text(e, &b, x, i ? flags & ~(unsigned)WARM_ADD_SPECIAL : flags, err)
                                                : push_token(e, name, &b, x, err);
         }
     } else {
@@ -84,7 +83,7 @@ static int read_one(warm_engine *e, const char *name, warm_jv *v, warm_tokens *o
         v = warm_jget(v, "prompt_string");
         if (!v) return warm_err_set(err, WARM_EINVAL, "Field '%s': an object needs a prompt_string", name);
     }
-    int rc = warm_tokens_read(e, name, v, true, true, out, err);
+    int rc = warm_tokens_read(e, name, v, WARM_ADD_SPECIAL | WARM_PARSE_SPECIAL, out, err);
     if (!rc && out->n == 0) {
         free(out->v);
         rc = warm_err_set(err, WARM_EINVAL, "Field '%s': must not be empty", name);

@@ -28,9 +28,9 @@ typedef struct warm_prompts {
 WARM_MUST_USE int warm_prompts_read(warm_engine *e, const char *name, warm_jv *v, warm_prompts *out, warm_err *err);
 void warm_prompts_free(warm_prompts *p);
 
-/* One string, token array or mixed array. Each token id is checked against the vocabulary. */
-WARM_MUST_USE int warm_tokens_read(warm_engine *e, const char *name, warm_jv *v, bool add_special, bool parse_special,
-                                   warm_tokens *out, warm_err *err);
+enum { WARM_ADD_SPECIAL = 1, WARM_PARSE_SPECIAL = 2 };
+/* One string, token array or mixed array. Each token id is checked against the vocabulary. flags are of the enum above. */
+WARM_MUST_USE int warm_tokens_read(warm_engine *e, const char *name, warm_jv *v, unsigned flags, warm_tokens *out, warm_err *err);
 
 /* Appends the text of one token. */
 void warm_token_text(warm_engine *e, int32_t token, bool special, warm_buf *out);

@@ -63,7 +63,9 @@ static int tokenize(warm_call *c, warm_err *err) {
     if (!rc) rc = flag(root, "parse_special", true, &parse_special, err);
     if (!rc) rc = flag(root, "with_pieces", false, &with_pieces, err);
     warm_jv *content = warm_jget(root, "content");
-    if (!rc && content) rc = warm_tokens_read(c->api->engine, "content", content, add_special, parse_special, &t, err);
+    unsigned flags = 0;
+    if (!rc) flags = (add_special ? WARM_ADD_SPECIAL : 0) | (parse_special ? WARM_PARSE_SPECIAL : 0);
+    if (!rc && content) rc = warm_tokens_read(c->api->engine, "content", content, flags, &t, err);
     if (!rc) write_tokens(c, &t, with_pieces);
     free(t.v);
     json_object_put(root);
@@ -83,7 +85,7 @@ static int detokenize(warm_call *c, warm_err *err) {
     for (size_t i = 0; !rc && tokens && i < json_object_array_length(tokens); i++)
         if (warm_jis(json_object_array_get_idx(tokens, i), json_type_string))
             rc = warm_err_set(err, WARM_EINVAL, "Field 'tokens': expected tokens, got a string");
-    if (!rc && tokens) rc = warm_tokens_read(c->api->engine, "tokens", tokens, false, false, &t, err);
+    if (!rc && tokens) rc = warm_tokens_read(c->api->engine, "tokens", tokens, 0, &t, err);
     if (!rc) text = warm_tokens_text(c->api->engine, t.v, t.n, &len);
     if (!rc && !text) rc = warm_err_set(err, WARM_ENOMEM, "out of memory for the text");
     if (!rc) {
@@ -102,20 +104,19 @@ static int detokenize(warm_call *c, warm_err *err) {
 
 static int apply_template(warm_call *c, warm_err *err) {
     warm_jv *root = NULL;
-    char *prompt = NULL;
-    size_t len = 0;
+    warm_text prompt = {0};
     int rc = warm_jread(c->body, c->body_len, &root, err);
     if (rc) return rc;
-    rc = warm_parse_chat(c->api->engine, root, c->body, c->body_len, &prompt, &len, err);
+    rc = warm_parse_chat(c->api->engine, root, c->body, c->body_len, &prompt, err);
     if (!rc) {
         warm_json j;
         warm_json_init(&j, &c->answer);
         warm_json_obj(&j);
         warm_json_key(&j, "prompt");
-        warm_json_strn(&j, prompt, len);
+        warm_json_strn(&j, prompt.data, prompt.len);
         warm_json_obj_end(&j);
     }
-    free(prompt);
+    free(prompt.data);
     json_object_put(root);
     return rc;
 }
