@@ -116,7 +116,74 @@ static void every_answer_is_right(void **state) {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) run(&kinds[i], seed + i, iters);
 }
 
+/* The reference: every list of tokens whose state was ever computed, compared with a new prompt one by one. */
+struct reference {
+    struct known {
+        int32_t *tokens;
+        size_t n;
+        bool salted;
+    } * all;
+    size_t n;
+};
+
+static size_t reference_match(const struct reference *ref, const int32_t *tokens, size_t n, bool salted) {
+    size_t best = 0;
+    for (size_t i = 0; i < ref->n; i++) {
+        const struct known *k = &ref->all[i];
+        size_t m = 0;
+        while (k->salted == salted && m < n && m < k->n && k->tokens[m] == tokens[m]) m++;
+        if (m > best) best = m;
+    }
+    return best < n ? best : n - 1;
+}
+
+static void reference_add(struct reference *ref, const request *r, bool salted) {
+    /* the last token that was generated is not decoded, and the end of text is not among the answer's tokens */
+    size_t n = r->n_prompt + r->n_got - (r->n_got && r->stop != WARM_STOP_EOS);
+    ref->all = realloc(ref->all, (ref->n + 1) * sizeof *ref->all);
+    struct known *k = &ref->all[ref->n++];
+    *k = (struct known){malloc(n * sizeof *k->tokens), n, salted};
+    assert_non_null(k->tokens);
+    for (size_t i = 0; i < n; i++) k->tokens[i] = i < r->n_prompt ? r->prompt[i] : r->got[i - r->n_prompt];
+}
+
+static void with_ample_memory_nothing_is_computed_twice(void **state) {
+    (void)state;
+    uint64_t seed = env_number("WARM_SEED", 20), iters = env_number("WARM_ITERS", 400);
+    world w;
+    world_open(&w, &(world_options){.sim = {.n_ctx = 1200, .n_seq_max = 4, .n_ubatch = 128},
+                                    .budget_bytes = (iters / 400 + 1) * (64 << 20),
+                                    .slice_ns = 50 * 1000});
+    warm_rng rng = {seed};
+    static struct talk talks[N_TALKS];
+    memset(talks, 0, sizeof talks);
+    struct reference ref = {0};
+    for (uint64_t i = 0; i < iters; i++) {
+        struct talk *t = &talks[warm_rng_below(&rng, N_TALKS)];
+        next_prompt(&rng, talks, t);
+        bool salted = warm_rng_below(&rng, 8) == 0;
+        size_t known = reference_match(&ref, t->tokens, t->n, salted);
+        request r;
+        request_submit(
+            &w, &r, t->tokens, t->n,
+            &(request_options){.n_predict = (int32_t)warm_rng_below(&rng, 100), .id_slot = -1, .salt = salted ? "salt" : NULL});
+        request_wait(&w, &r);
+        request_check(&w, &r, false);
+        assert_int_equal(r.t.n_device + r.t.n_ram, known);
+        reference_add(&ref, &r, salted);
+        if (t->n + r.n_got <= MOST_PROMPT) {
+            memcpy(t->tokens + t->n, r.got, r.n_got * sizeof *t->tokens);
+            t->n += r.n_got;
+        }
+        request_free(&r);
+    }
+    for (size_t i = 0; i < ref.n; i++) free(ref.all[i].tokens);
+    free(ref.all);
+    world_close(&w);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_answer_is_right)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_answer_is_right),
+                                       cmocka_unit_test(with_ample_memory_nothing_is_computed_twice)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
