@@ -11,7 +11,7 @@
 #include <cstring>
 #include <json-schema-to-grammar.h>
 #include <json.h>
-#include <limits>
+#include <memory>
 #include <sampling.h>
 
 #include "llama/deep.hpp"
@@ -19,9 +19,10 @@
 #include "llama/priv.hpp"
 
 struct warm_sampler {
-    warm::engine *e = nullptr;
     common_sampler_ptr smpl;
-    bool has_grammar = false;
+    std::string grammar;                /* "" = none */
+    std::vector<llama_token> generated; /* what the grammar has accepted; kept only with one */
+    bool broken = false;                /* a token was against the grammar: to ask it again is an abort */
     bool post_sampling = false;
     size_t n_probs = 0;
     std::vector<warm_token_prob> probs;
@@ -243,7 +244,24 @@ bool is_possible(warm_sampler &s) {
     return cur->selected >= 0 && (size_t)cur->selected < cur->size && std::isfinite(cur->data[cur->selected].logit);
 }
 
+/* Whether the text generated so far may end here by the grammar. The sampler does not tell, so a second grammar is led the same way. */
+bool may_end(const engine &e, const warm_sampler &s) {
+    bool allowed = false;
+    run_deep([&] {
+        std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> g(
+            llama_sampler_init_grammar(e.vocab, s.grammar.c_str(), "root"), llama_sampler_free);
+        if (!g) return;
+        for (llama_token t : s.generated) llama_sampler_accept(g.get(), t);
+        llama_token_data end = {e.info_.eos, 0.0f, 0.0f};
+        llama_token_data_array only = {&end, 1, -1, false};
+        llama_sampler_apply(g.get(), &only);
+        allowed = end.logit != -INFINITY;
+    });
+    return allowed;
+}
+
 int sample_row(engine &e, warm_sampler &s, size_t row, warm_sampled *out) {
+    if (s.broken) fail(WARM_EENGINE, "the text is against the grammar");
     const float *logits = e.ops->logits(&e, row);
     if (!logits) fail(WARM_EINVAL, "row %zu of the last batch has no logits", row);
     if (has_nan(logits, e.info_.n_vocab)) fail(WARM_EENGINE, "the computed logits are not numbers");
@@ -251,8 +269,9 @@ int sample_row(engine &e, warm_sampler &s, size_t row, warm_sampled *out) {
     got.token = common_sampler_sample(s.smpl.get(), e.ctx.get(), (int32_t)row);
     if (!is_possible(s)) {
         /* a finished grammar allows nothing but the end; with ignore_eos not even that */
-        if (!s.has_grammar || e.info_.eos == LLAMA_TOKEN_NULL)
+        if (s.grammar.empty() || e.info_.eos == LLAMA_TOKEN_NULL || !may_end(e, s)) {
             fail(WARM_EENGINE, "no token is possible: all of them are forbidden");
+        }
         got.token = e.info_.eos;
     }
     s.probs.clear();
@@ -284,8 +303,7 @@ int sampler_new(warm_engine *we, const warm_sampling *s, warm_sampler **out, war
         } else {
             init();
         }
-        made->e = &e;
-        made->has_grammar = !params.grammar.empty();
+        made->grammar = common_grammar_value(params.grammar);
         made->post_sampling = s->post_sampling_probs;
         made->n_probs = s->n_probs > 0 ? std::min<size_t>((size_t)s->n_probs, e.info_.n_vocab) : 0;
         *out = made.release();
@@ -300,7 +318,13 @@ void sampler_free(warm_engine *, warm_sampler *s) {
 int sampler_accept(warm_engine *we, warm_sampler *s, int32_t token, bool generated, warm_err *err) {
     return guard(err, WARM_EENGINE, [&] {
         if (token < 0 || (uint32_t)token >= of(we)->info_.n_vocab) fail(WARM_EINVAL, "there is no token %d", token);
-        common_sampler_accept(s->smpl.get(), token, generated);
+        if (s->broken) fail(WARM_EENGINE, "the text is against the grammar");
+        /* an end where the grammar has none is an abort in there, and behind an end nothing is asked of the grammar any more */
+        const bool constrained = generated && !s->grammar.empty() && !llama_vocab_is_eog(of(we)->vocab, token);
+        if (constrained) s->generated.push_back(token);
+        s->broken = constrained;
+        common_sampler_accept(s->smpl.get(), token, constrained);
+        s->broken = false;
         return 0;
     });
 }

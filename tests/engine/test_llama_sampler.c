@@ -192,8 +192,42 @@ static void a_token_against_the_grammar_is_an_error(void **state) {
     assert_int_equal(e->text->tokenize(e, "no", 2, false, false, &no, &n, &err), 0);
     assert_int_equal(e->ops->sampler_accept(e, made, no[0], true, &err), WARM_EENGINE);
     assert_string_not_equal(err.text, "");
+    warm_sampled got;
+    assert_int_equal(e->ops->sample(e, made, PROMPT - 1, &got, &err), WARM_EENGINE);
+    assert_int_equal(e->ops->sampler_accept(e, made, no[0], true, &err), WARM_EENGINE);
     free(no);
     e->ops->sampler_free(e, made);
+}
+
+static void an_end_against_the_grammar_is_survived(void **state) {
+    (void)state;
+    warm_sampling s = greedy();
+    s.grammar = "root ::= \"yes\"";
+    warm_sampler *made = make(&s);
+    warm_err err = {0};
+    assert_int_equal(e->ops->sampler_accept(e, made, e->info->eos, true, &err), 0);
+    e->ops->sampler_free(e, made);
+}
+
+static void a_grammar_that_no_token_can_follow_is_an_error(void **state) {
+    (void)state;
+    warm_logit_bias *all = malloc(e->info->n_vocab * sizeof *all);
+    assert_non_null(all);
+    for (uint32_t i = 0; i < e->info->n_vocab; i++) all[i] = (warm_logit_bias){(int32_t)i, -INFINITY};
+    warm_sampling s = greedy();
+    s.logit_bias = all;
+    s.n_logit_bias = e->info->n_vocab;
+    static const char *const grammars[] = {NULL, "root ::= \"yes\""};
+    for (size_t i = 0; i < 2; i++) {
+        s.grammar = grammars[i];
+        warm_sampler *made = make(&s);
+        warm_sampled got;
+        warm_err err = {0};
+        assert_int_equal(e->ops->sample(e, made, PROMPT - 1, &got, &err), WARM_EENGINE);
+        assert_non_null(strstr(err.text, "no token is possible"));
+        e->ops->sampler_free(e, made);
+    }
+    free(all);
 }
 
 static void refused(const warm_sampling *s, const char *says) {
@@ -401,6 +435,8 @@ int main(void) {
         TEST(a_grammar_is_followed_to_its_end),
         TEST(a_json_schema_is_followed),
         TEST(a_token_against_the_grammar_is_an_error),
+        TEST(an_end_against_the_grammar_is_survived),
+        TEST(a_grammar_that_no_token_can_follow_is_an_error),
         TEST(bad_grammars_are_refused_with_the_parsers_words),
         TEST(deep_grammars_and_schemas_do_no_harm),
         TEST(bad_parameters_are_refused_by_name),
