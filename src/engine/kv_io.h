@@ -48,7 +48,8 @@ WARM_MUST_USE int warm_kv_save(warm_kv *kv, int32_t seq, warm_path *p, const war
 /* Begins to load [from, p->n_units) of the path behind sequence seq, which ends at from. Clones the path; verification starts at once. */
 warm_kv_load *warm_kv_load_begin(warm_kv *kv, int32_t seq, const warm_path *p, size_t from);
 /* Loads the next piece. Returns the number of units appended; 0 = its bytes are not verified yet, call again after a wake; WARM_ENOTFOUND: at the
- * end; WARM_ECORRUPT: the piece was damaged and is quarantined; WARM_EFULL / WARM_EENGINE: as state_load. After an error the load can only be ended. */
+ * end; WARM_ECORRUPT: the piece was damaged and is quarantined; WARM_EFULL / WARM_EENGINE: as state_load. After WARM_EFULL it may be
+ * tried again when there is room; after another error the load can only be ended. */
 WARM_MUST_USE int64_t warm_kv_load_next(warm_kv *kv, warm_kv_load *l);
 /* Ends a load, finished or not; *pos receives the position reached (may be NULL). */
 void warm_kv_load_end(warm_kv *kv, warm_kv_load *l, size_t *pos);

@@ -54,9 +54,7 @@ static bool any_generating(const warm_sched *s) {
     return false;
 }
 
-/* Drops the oldest resident. Saving what is left of it comes first: in slices while somebody would wait for it (urgent; false for now), at once otherwise
- * or when forced. */
-static bool drop_oldest(warm_sched *s, const warm_seq *except, bool force) {
+bool warm__drop_oldest(warm_sched *s, const warm_seq *except, bool force) {
     warm_seq *q = warm__seq_oldest_resident(s, except);
     if (!q) return false;
     if (!q->saved && !force && any_generating(s)) {
@@ -70,7 +68,7 @@ static bool drop_oldest(warm_sched *s, const warm_seq *except, bool force) {
 
 static bool keep_reserves(warm_sched *s, bool force) {
     while (warm_pool_free_cells(&s->pool) < reserved_by_all(s)) {
-        if (!drop_oldest(s, NULL, force)) return false;
+        if (!warm__drop_oldest(s, NULL, force)) return false;
     }
     return true;
 }
@@ -139,7 +137,7 @@ static warm_seq *begin_seq(warm_sched *s, warm_slot *sl, const warm_plan *p, war
     if (!src || !p->take_over) {
         const warm_task *t = sl->task;
         while (!(q = src ? warm__seq_fork(s, src, p->n_device, t) : warm__seq_new(s, t))) {
-            if (!drop_oldest(s, src, false)) return NULL;
+            if (!warm__drop_oldest(s, src, false)) return NULL;
         }
     }
     q->slot = sl;

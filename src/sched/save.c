@@ -70,6 +70,8 @@ static bool load_one(warm_sched *s, warm_slot *sl) {
         s->counters.n_prompt_ram += (uint64_t)n;
         if (sl->seq->n < sl->seq->path.n_units) return true;
     }
+    /* A load takes cells for the whole piece, for a moment, also where only a part of it is kept. */
+    if (n == WARM_EFULL && warm__seq_oldest_resident(s, NULL)) return warm__drop_oldest(s, NULL, false);
     warm__load_end(s, sl);
     return true;
 }

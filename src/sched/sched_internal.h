@@ -162,6 +162,9 @@ void warm__drop_dear_residents(warm_sched *s);
 /* admit.c */
 bool warm__admit(warm_sched *s);
 size_t warm__slot_reserved(const warm_sched *s, const warm_slot *sl);
+/* Drops the oldest resident but `except`. Saving what is left of it comes first: in slices while somebody would wait for it (urgent; false
+ * for now), at once otherwise or when forced. */
+bool warm__drop_oldest(warm_sched *s, const warm_seq *except, bool force);
 /* Keeps the reserves before a decode: drops residents, then parks the youngest. false: one task alone is left and the context is full. */
 bool warm__make_room_for_step(warm_sched *s);
 
