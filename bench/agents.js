@@ -102,7 +102,7 @@ async function main() {
     let judged = cached;
     let budgetMiB;
     if (args.share) {
-        const need = metric(cached.metrics, 'warmslot_cache_used_bytes');
+        const need = metric(cached.metrics, 'warmslot_cache_budget_used_bytes');
         budgetMiB = Math.max(1, Math.round((need * Number(args.share)) / 2 ** 20));
         judged = await run(model, [...base, '--cache-ram', String(budgetMiB)], calls, `${budgetMiB} MiB`);
     }
@@ -116,7 +116,7 @@ async function main() {
         calls: calls.length, prompt_tokens: asked, context, oracle: least, computed, ratio: computed / least,
         device: judged.answers.reduce((sum, a) => sum + a.timings.cache.device, 0), ram: judged.answers.reduce((sum, a) => sum + a.timings.cache.ram, 0),
         noise: noise.largest, noise_parted: noise.parted.length, difference: result.largest, parted: result.parted, forbidden: exceptions.length,
-        used_bytes: metric(judged.metrics, 'warmslot_cache_used_bytes'), peak_bytes: metric(judged.metrics, 'warmslot_cache_peak_bytes'), limit_bytes: metric(judged.metrics, 'warmslot_cache_limit_bytes'),
+        used_bytes: metric(judged.metrics, 'warmslot_cache_budget_used_bytes'), peak_bytes: metric(judged.metrics, 'warmslot_cache_budget_peak_bytes'), limit_bytes: metric(judged.metrics, 'warmslot_cache_budget_bytes'),
         rss_bytes: judged.rss, rss_without_bytes: plain.rss, budget_mib: budgetMiB,
     };
     console.log(`calls ${report.calls}, prompt tokens ${asked}, context ${context}, one slot${budgetMiB ? `, --cache-ram ${budgetMiB}` : ''}`);
