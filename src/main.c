@@ -34,7 +34,7 @@ enum {
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
     DEFAULT_SLOTS = 4,      /* llama-server's */
-    EXTRA_SEQUENCES = 32,   /* conversations that can stay in the context beside the running ones */
+    EXTRA_SEQUENCES = 16,   /* conversations that can stay in the context beside the running ones; each costs a row of logits */
     PREFAULT_MIB = 64,      /* about a second of saving at full speed */
     BUDGET_CHECK_MS = 5000, /* how soon memory that others take is given up */
     BUDGET_STEP_SHARE = 32  /* changes of the budget below this share are not worth making */

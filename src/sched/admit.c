@@ -232,6 +232,8 @@ static bool start_task(warm_sched *s, warm_slot *sl, warm_task *t) {
     warm_output_init(&sl->out, t->stop, t->n_stop, t->n_indent, SIZE_MAX / 2);
     s->counters.n_tasks++;
     s->counters.n_prompt_tokens += t->n_prompt;
+    /* A stream can begin: its client may not wait for headers as long as for a long prompt. */
+    warm__emit_progress(s, sl);
     return true;
 }
 

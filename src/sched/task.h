@@ -3,7 +3,8 @@
  * sched/task.h - one request for the scheduler, and what it answers.
  *
  * A task is filled by its submitter, handed over by warm_sched_submit (which takes it) and is immutable from then on; a slot
- * carries exactly one. The scheduler answers with events: any number of WARM_EV_PROGRESS and WARM_EV_TOKEN, then exactly one
+ * carries exactly one. The scheduler answers with events: a WARM_EV_PROGRESS when a slot takes it (with
+ * return_progress more of them during its prefill), any number of WARM_EV_TOKEN, then exactly one
  * WARM_EV_DONE or WARM_EV_FAILED, also after a cancel. After that the scheduler frees the task.
  * Threads: stated at each function. */
 #ifndef WARM_SCHED_TASK_H
