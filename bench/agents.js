@@ -6,7 +6,7 @@
 //   node bench/agents.js [--traces DIR] [--share 0.25] [--calls N] [--model FILE] [--json FILE]
 //
 // --share S: --cache-ram is S of the bytes that the blocks of the whole run need (measured first); without it, memory is ample.
-// Answers are judged as the design's test (c) says: two servers without a cache and with different batches show the noise of this model;
+// Answers are judged as the design's test (c) says: two servers without a cache, one with batches too short for equal bits, show the noise of this model;
 // up to the first token that differs both runs were given the same tokens, so a free run is teacher-forced that far. The largest difference of a log
 // probability must stay within 4 x the noise, and a token may differ only where the reference's best two are closer than twice that noise.
 'use strict';
@@ -107,7 +107,7 @@ async function main() {
         judged = await run(model, [...base, '--cache-ram', String(budgetMiB)], calls, `${budgetMiB} MiB`);
     }
     const plain = await run(model, [...base, '--no-cache-prompt', '--cache-ram', '0'], calls, 'no cache');
-    const split = await run(model, [...base, '--no-cache-prompt', '--cache-ram', '0', '-ub', '192'], calls, 'no cache, other batches');
+    const split = await run(model, [...base, '--no-cache-prompt', '--cache-ram', '0', '-ub', '32'], calls, 'no cache, short batches');
     const noise = compare(plain.answers, split.answers);
     const result = compare(plain.answers, judged.answers);
     const computed = computedOf(judged.answers);
