@@ -26,6 +26,7 @@
 #include <event2/http_struct.h>
 #include <event2/listener.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -162,10 +163,12 @@ static bool join_body(struct evhttp_request *ev) {
 }
 
 static void refuse_routed(warm_http_request *r, enum warm__routed routed) {
+    char text[160];
     switch (routed) {
     case WARM__ROUTED_NO_METHOD:
         warm_http_set_header(r, "Allow", r->match.allow);
-        warm__request_refuse(r, 405, "this path has no such method");
+        snprintf(text, sizeof text, "this path has no method %s, but %s", r->method, r->match.allow);
+        warm__request_refuse(r, 405, text);
         return;
     case WARM__ROUTED_BAD_PATH:
         warm__request_refuse(r, 400, "the path has bad percent-encoding");
