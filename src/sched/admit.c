@@ -2,9 +2,10 @@
  *
  * sched/admit.c - from the queue into a slot: the plan, and room for it in the context.
  *
- * The context is one pool of cells. A running slot has reserved what its prompt still needs and up to WARM_PREDICT_RESERVE cells of
- * generation; the sum of all reserves is kept free. Room comes from residents, oldest first; when that is not enough while generating, the youngest
- * running task is parked: its cells are saved and given away, and it starts again from the cache when there is room. */
+ * The context is one pool of cells. A task is admitted when there is room for what its prompt needs and for up to WARM_PREDICT_RESERVE
+ * further tokens of it and of every running one: looking ahead for all of them keeps a parked task from coming back only to be parked again.
+ * Room comes from residents, oldest first; when that is not enough while generating, the youngest running task is parked: its cells are saved and
+ * given away, and it starts again from the cache when there is room. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,22 +14,26 @@
 #include "base/log.h"
 #include "sched/sched_internal.h"
 
+/* Tokens that a task may still generate, as far as admission looks ahead. */
 static size_t predict_reserve(const warm_sched *s, const warm_task *t, size_t n_want, size_t n_decoded) {
     size_t n = WARM_PREDICT_RESERVE;
-    if (t->n_predict >= 0 && (size_t)t->n_predict < n) n = (size_t)t->n_predict;
-    n = n > n_decoded ? n - n_decoded : 0;
-    size_t left = n_want < s->info->n_ctx ? s->info->n_ctx - n_want : 0;
-    return n < left ? n : left;
+    if (t->n_predict >= 0) {
+        size_t left = (size_t)t->n_predict > n_decoded ? (size_t)t->n_predict - n_decoded : 0;
+        if (left < n) n = left;
+    }
+    size_t room = n_want < s->info->n_ctx ? s->info->n_ctx - n_want : 0;
+    return n < room ? n : room;
 }
 
-size_t warm__slot_reserved(const warm_sched *s, const warm_slot *sl) {
-    if (!sl->seq) return 0;
-    return sl->seq->n_want - sl->seq->n + predict_reserve(s, sl->task, sl->seq->n_want, sl->n_decoded);
-}
-
-static size_t reserved_by_all(const warm_sched *s) {
+/* Cells that running tasks need: now (the rest of a prompt, the next token), or with what they may generate. */
+static size_t cells_needed(const warm_sched *s, bool ahead) {
     size_t sum = 0;
-    for (uint32_t i = 0; i < s->n_slots; i++) sum += warm__slot_reserved(s, &s->slots[i]);
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        const warm_slot *sl = &s->slots[i];
+        if (!sl->seq) continue;
+        sum += sl->seq->n_want - sl->seq->n;
+        if (ahead) sum += predict_reserve(s, sl->task, sl->seq->n_want, sl->n_decoded);
+    }
     return sum;
 }
 
@@ -66,8 +71,8 @@ bool warm__drop_oldest(warm_sched *s, const warm_seq *except, bool force) {
     return true;
 }
 
-static bool keep_reserves(warm_sched *s, bool force) {
-    while (warm_pool_free_cells(&s->pool) < reserved_by_all(s)) {
+static bool make_room(warm_sched *s, bool ahead, bool force) {
+    while (warm_pool_free_cells(&s->pool) < cells_needed(s, ahead)) {
         if (!warm__drop_oldest(s, NULL, force)) return false;
     }
     return true;
@@ -90,7 +95,7 @@ static void park(warm_sched *s, warm_slot *sl) {
 }
 
 bool warm__make_room_for_step(warm_sched *s) {
-    while (!keep_reserves(s, true)) {
+    while (!make_room(s, false, true)) {
         warm_slot *youngest = NULL;
         unsigned n_running = 0;
         for (uint32_t i = 0; i < s->n_slots; i++) {
@@ -129,7 +134,7 @@ static bool could_fit(const warm_sched *s, const warm_task *t, const warm_plan *
                       size_t n_decoded) {
     size_t shared = src && src->slot ? p->n_device : 0;
     size_t need = n - shared + predict_reserve(s, t, n, n_decoded);
-    return cells_running(s) + reserved_by_all(s) + need <= s->info->n_ctx;
+    return cells_running(s) + cells_needed(s, true) + need <= s->info->n_ctx;
 }
 
 static warm_seq *begin_seq(warm_sched *s, warm_slot *sl, const warm_plan *p, warm_seq *src) {
@@ -184,7 +189,7 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     warm_seq *q = begin_seq(s, sl, &p, src);
     if (!q) return false;
     warm__seq_want(q, units, n);
-    if (!keep_reserves(s, false)) {
+    if (!make_room(s, true, false)) {
         unbegin(s, sl, p.take_over);
         return false;
     }

@@ -10,8 +10,7 @@
  *  (1) units[0..n) are the cells 0..n-1 of the engine's sequence `id`; units[n..n_want) are still to be computed or loaded.
  *  (2) A running sequence with a cache holds a pinned path; a resident holds one only until it is saved.
  *  (3) A resident is dropped only when it is saved, when saving was refused, or when it is not to be cached at all.
- *  (4) free cells >= the sum of what running slots have reserved, unless generation went past its reserve: then room is made before
- *      each decode. */
+ *  (4) Before each decode there are free cells for everything that running tasks still have to compute. */
 #ifndef WARM_SCHED_INTERNAL_H
 #define WARM_SCHED_INTERNAL_H
 
@@ -161,11 +160,11 @@ void warm__drop_dear_residents(warm_sched *s);
 
 /* admit.c */
 bool warm__admit(warm_sched *s);
-size_t warm__slot_reserved(const warm_sched *s, const warm_slot *sl);
 /* Drops the oldest resident but `except`. Saving what is left of it comes first: in slices while somebody would wait for it (urgent; false
  * for now), at once otherwise or when forced. */
 bool warm__drop_oldest(warm_sched *s, const warm_seq *except, bool force);
-/* Keeps the reserves before a decode: drops residents, then parks the youngest. false: one task alone is left and the context is full. */
+/* Makes room for the next tokens before a decode: drops residents, then parks the youngest. false: one task alone is left and the context
+ * is full. */
 bool warm__make_room_for_step(warm_sched *s);
 
 /* compute.c */

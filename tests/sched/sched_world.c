@@ -88,6 +88,7 @@ void request_submit(world *w, request *r, const int32_t *prompt, size_t n, const
     if (n) memcpy(r->prompt, prompt, n * sizeof *prompt);
     r->n_prompt = n;
     r->n_predict = o->n_predict;
+    r->ignore_eos = o->ignore_eos;
     warm_task_options to = {.n_tokens = n,
                             .n_predict = o->n_predict,
                             .id_slot = o->id_slot,
@@ -122,23 +123,23 @@ void world_settle(world *w) {
 void request_run(world *w, request *r, const int32_t *prompt, size_t n, int32_t n_predict) {
     request_submit(w, r, prompt, n, &(request_options){.n_predict = n_predict, .id_slot = -1, .ignore_eos = true});
     request_wait(w, r);
-    request_check(w, r, true);
+    request_check(w, r);
 }
 
-void request_check(world *w, const request *r, bool ignore_eos) {
+void request_check(world *w, const request *r) {
     assert(r->ended && !r->failed);
     assert(r->t.n_device + r->t.n_ram + r->t.n_computed == r->n_prompt);
     uint64_t hash = warm_sim_hash(r->prompt, r->n_prompt);
     int32_t *all = warm_xmalloc((r->n_prompt + r->n_got + 1) * sizeof *all);
     memcpy(all, r->prompt, r->n_prompt * sizeof *all);
     for (size_t i = 0; i < r->n_got; i++) {
-        int32_t want = warm_sim_next(w->engine, hash, ignore_eos);
+        int32_t want = warm_sim_next(w->engine, hash, r->ignore_eos);
         assert(r->got[i] == want);
         all[r->n_prompt + i] = want;
         hash = warm_sim_hash(all, r->n_prompt + i + 1);
     }
     if (!r->truncated && r->stop == WARM_STOP_LIMIT && r->n_predict >= 0) assert(r->n_got == (size_t)r->n_predict);
-    if (r->stop == WARM_STOP_EOS) assert(warm_sim_next(w->engine, hash, ignore_eos) == 0);
+    if (r->stop == WARM_STOP_EOS) assert(warm_sim_next(w->engine, hash, r->ignore_eos) == 0);
     free(all);
 }
 

@@ -40,6 +40,7 @@ typedef struct request {
     int32_t *prompt;
     size_t n_prompt;
     int32_t n_predict;
+    bool ignore_eos;
     uint64_t id;
     int32_t *got; /* tokens of all events */
     size_t n_got;
@@ -66,7 +67,7 @@ void request_submit(world *w, request *r, const int32_t *prompt, size_t n, const
 void request_wait(world *w, request *r);
 void request_run(world *w, request *r, const int32_t *prompt, size_t n, int32_t n_predict);
 /* Asserts that what was generated is what the prompt implies, however often the scheduler moved it about. */
-void request_check(world *w, const request *r, bool ignore_eos);
+void request_check(world *w, const request *r);
 void request_free(request *r);
 /* Steps until nothing is left to do, saves included. */
 void world_settle(world *w);

@@ -123,8 +123,8 @@ static void a_running_request_is_shared_by_the_next(void **state) {
     request_submit(&w, &b, prompt, 580, &o);
     request_wait(&w, &a);
     request_wait(&w, &b);
-    request_check(&w, &a, true);
-    request_check(&w, &b, true);
+    request_check(&w, &a);
+    request_check(&w, &b);
     assert_int_equal(b.t.n_device, 500);
     request_free(&a);
     request_free(&b);
@@ -172,7 +172,7 @@ static void generations_that_exceed_the_context_all_finish(void **state) {
     }
     for (size_t i = 0; i < 4; i++) {
         request_wait(&w, &r[i]);
-        request_check(&w, &r[i], true);
+        request_check(&w, &r[i]);
         assert_int_equal(r[i].n_got, 900);
         request_free(&r[i]);
     }
@@ -191,7 +191,7 @@ static void the_same_without_a_cache(void **state) {
     }
     for (size_t i = 0; i < 4; i++) {
         request_wait(&w, &r[i]);
-        request_check(&w, &r[i], true);
+        request_check(&w, &r[i]);
         request_free(&r[i]);
     }
     world_close(&w);
@@ -206,7 +206,7 @@ static void alone_too_large_ends_truncated(void **state) {
     tokens_fill(prompt, 500, 1);
     request_submit(&w, &r, prompt, 500, &(request_options){.n_predict = -1, .id_slot = -1, .ignore_eos = true});
     request_wait(&w, &r);
-    request_check(&w, &r, true);
+    request_check(&w, &r);
     assert_true(r.truncated);
     assert_int_equal(r.n_got, 13);
     request_free(&r);
@@ -249,7 +249,7 @@ static void no_cache_neither_reads_nor_writes(void **state) {
     for (int i = 0; i < 2; i++) {
         request_submit(&w, &r, prompt, 400, &o);
         request_wait(&w, &r);
-        request_check(&w, &r, true);
+        request_check(&w, &r);
         assert_int_equal(r.t.n_computed, 400);
         request_free(&r);
     }
@@ -276,7 +276,7 @@ static void another_salt_shares_nothing(void **state) {
     request_free(&r);
     request_submit(&w, &r, prompt, 400, &(request_options){.n_predict = 3, .id_slot = -1, .salt = "other", .ignore_eos = true});
     request_wait(&w, &r);
-    request_check(&w, &r, true);
+    request_check(&w, &r);
     assert_int_equal(r.t.n_computed, 400);
     request_free(&r);
     world_close(&w);
@@ -403,9 +403,9 @@ static void a_busy_slot_asked_for_by_name_is_waited_for(void **state) {
     assert_false(b.ended);
     request_wait(&w, &b);
     assert_true(a.ended);
-    request_check(&w, &a, true);
-    request_check(&w, &b, true);
-    request_check(&w, &c, true);
+    request_check(&w, &a);
+    request_check(&w, &b);
+    request_check(&w, &c);
     request_free(&a);
     request_free(&b);
     request_free(&c);
