@@ -65,7 +65,7 @@ static void run(const world_options *o, uint64_t seed, uint64_t iters) {
             next_prompt(&rng, talks, of[k]);
             uint64_t flavour = warm_rng_below(&rng, 12);
             request_submit(&w, &r[k], of[k]->tokens, of[k]->n,
-                           &(request_options){.n_predict = (int32_t)warm_rng_below(&rng, 150),
+                           &(request_options){.n_predict = (int32_t)warm_rng_below(&rng, warm_rng_below(&rng, 6) ? 150 : 600),
                                               .id_slot = flavour == 0 ? 0 : -1,
                                               .no_cache = flavour == 1,
                                               .salt = flavour == 2 ? "salt" : NULL,
@@ -107,10 +107,10 @@ static void every_answer_is_right(void **state) {
     uint64_t seed = env_number("WARM_SEED", 20), iters = env_number("WARM_ITERS", 400);
     const world_options kinds[] = {
         {.sim = {.n_ctx = 1200, .n_seq_max = 4, .n_ubatch = 128}, .n_slots = 1, .budget_bytes = 4 << 20, .slice_ns = 50 * 1000},
-        {.sim = {.n_ctx = 1300, .n_seq_max = 6, .n_ubatch = 64}, .n_slots = 3, .budget_bytes = 256 << 10, .slice_ns = 200 * 1000},
+        {.sim = {.n_ctx = 960, .n_seq_max = 6, .n_ubatch = 64}, .n_slots = 3, .budget_bytes = 256 << 10, .slice_ns = 200 * 1000},
         {.sim = {.n_ctx = 2500, .n_seq_max = 8, .n_ubatch = 96}, .n_slots = 4, .budget_bytes = 64 << 10, .slice_ns = 10 * 1000},
-        {.sim = {.n_ctx = 1300, .n_seq_max = 4, .n_ubatch = 32, .n_batch = 48}, .n_slots = 2},
-        {.sim = {.n_ctx = 1300, .n_seq_max = 6}, .n_slots = 3, .budget_bytes = 1 << 20, .n_threads = 2},
+        {.sim = {.n_ctx = 960, .n_seq_max = 4, .n_ubatch = 32, .n_batch = 48}, .n_slots = 2},
+        {.sim = {.n_ctx = 960, .n_seq_max = 6}, .n_slots = 3, .budget_bytes = 1 << 20, .n_threads = 2},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) run(&kinds[i], seed + i, iters);
 }
