@@ -78,7 +78,9 @@ function compare(reference, other) {
             const known = new Map(theirs.top_logprobs.map((p) => [p.id, p.logprob]));
             for (const p of probs[i].top_logprobs) if (known.has(p.id)) largest = Math.max(largest, Math.abs(known.get(p.id) - p.logprob));
             if (theirs.id !== probs[i].id) {
-                parted.push({ call, token: i, margin: probs[i].top_logprobs[0].logprob - probs[i].top_logprobs[1].logprob });
+                // What is likelier than the chosen one is forbidden (the end of text): the best two are the chosen one and what follows it.
+                const next = probs[i].top_logprobs.find((p) => p.id !== probs[i].id && p.logprob <= probs[i].logprob);
+                parted.push({ call, token: i, margin: next ? probs[i].logprob - next.logprob : Infinity });
                 break;
             }
         }
