@@ -186,12 +186,31 @@ static int check_message(warm_jv *m, size_t i, warm_err *err) {
     return rc;
 }
 
+/* What only the template reads: the engine would take a value of another type for none. */
+static int check_template_fields(warm_jv *root, warm_err *err) {
+    static const struct {
+        const char *name;
+        enum json_type type;
+        const char *what;
+    } fields[] = {
+        {"chat_template_kwargs", json_type_object, "an object"}, {"add_generation_prompt", json_type_boolean, "a boolean"},
+        {"parallel_tool_calls", json_type_boolean, "a boolean"}, {"reasoning_effort", json_type_string, "a string"},
+        {"reasoning_format", json_type_string, "a string"},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        warm_jv *v = warm_jget(root, fields[i].name);
+        if (v && !warm_jis(v, fields[i].type))
+            return warm_err_set(err, WARM_EINVAL, "Field '%s': expected %s, got %s", fields[i].name, fields[i].what, warm_jtype(v));
+    }
+    return 0;
+}
+
 int warm_chat_check(warm_jv *root, warm_err *err) {
     warm_jv *messages = warm_jget(root, "messages");
     if (!messages) return warm_err_set(err, WARM_EINVAL, "Field 'messages': is required");
     if (!warm_jis(messages, json_type_array))
         return warm_err_set(err, WARM_EINVAL, "Field 'messages': expected an array, got %s", warm_jtype(messages));
-    int rc = 0;
+    int rc = check_template_fields(root, err);
     for (size_t i = 0; i < json_object_array_length(messages) && !rc; i++)
         rc = check_message(json_object_array_get_idx(messages, i), i, err);
     return rc;

@@ -37,7 +37,7 @@ void warm_token_text(warm_engine *e, int32_t token, bool special, warm_buf *out)
 /* Tokens as text, specials included. NULL without memory. */
 char *warm_tokens_text(warm_engine *e, const int32_t *tokens, size_t n, size_t *len);
 
-/* Checks the messages of a chat request: their shape, and that they hold nothing but text. */
+/* Checks the messages of a chat request, their shape and that they hold nothing but text, and the types of what its template reads. */
 WARM_MUST_USE int warm_chat_check(warm_jv *root, warm_err *err);
 
 #endif
