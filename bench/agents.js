@@ -3,9 +3,9 @@
 // bench/agents.js - agent sessions, call by call in turn, on ONE slot with context for one of them: how many prompt tokens are computed,
 // against the oracle (an unlimited exact prefix cache), and whether the answers are those of a server without a cache.
 //
-//   node bench/agents.js [--traces DIR] [--share 0.25] [--calls N] [--model FILE] [--json FILE]
+//   node bench/agents.js [--traces DIR] [--share 0.25]... [--calls N] [--model FILE | --model-args "--kv-heads 4 ..."]
 //
-// --share S: --cache-ram is S of the bytes that the blocks of the whole run need (measured first); without it, memory is ample.
+// First with ample memory, then, for each --share S, with a --cache-ram that is S of the bytes which the blocks needed.
 // Answers are judged as the design's test (c) says: two servers without a cache, one with batches too short for equal bits, show the noise of this model;
 // up to the first token that differs both runs were given the same tokens, so a free run is teacher-forced that far. The largest difference of a log
 // probability must stay within 4 x the noise, and a token may differ only where the reference's best two are closer than twice that noise.
@@ -15,7 +15,7 @@ const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { start, makeModel, root } = require('../tests/support/server.js');
 
-const { values: args } = parseArgs({ options: { traces: { type: 'string', default: path.join(root, '../shared/traces/agents') }, share: { type: 'string' }, calls: { type: 'string' }, model: { type: 'string' }, json: { type: 'string' } } });
+const { values: args } = parseArgs({ options: { traces: { type: 'string', default: path.join(root, '../shared/traces/agents') }, share: { type: 'string', multiple: true }, calls: { type: 'string' }, model: { type: 'string' }, 'model-args': { type: 'string' } } });
 const N_PREDICT = 12;
 const N_PROBS = 8;
 
@@ -88,48 +88,45 @@ function compare(reference, other) {
     return { largest, parted };
 }
 
+// One run with a cache against the runs without: prints, and tells whether it is good.
+function judge(name, judged, { calls, asked, least, context, plain, noise }, ratioBar) {
+    const result = compare(plain.answers, judged.answers);
+    const computed = computedOf(judged.answers);
+    const sum = (tier) => judged.answers.reduce((n, a) => n + a.timings.cache[tier], 0);
+    const forbidden = result.parted.filter((p) => p.margin >= 2 * noise.largest);
+    const peak = metric(judged.metrics, 'warmslot_cache_budget_peak_bytes');
+    const limit = metric(judged.metrics, 'warmslot_cache_budget_bytes');
+    const over = judged.rss - plain.rss;
+    console.log(`\n${name}: calls ${calls}, prompt tokens ${asked}, context ${context}, one slot`);
+    console.log(`computed ${computed}, oracle ${least}, ratio ${(computed / least).toFixed(4)} (device ${sum('device')}, ram ${sum('ram')}; without a cache ${computedOf(plain.answers)})`);
+    console.log(`answers: largest difference of a log probability ${result.largest.toFixed(5)}, noise ${noise.largest.toFixed(5)}: x ${(result.largest / noise.largest).toFixed(2)}, allowed 4`);
+    console.log(`answers that part from the reference: ${result.parted.length} (of two servers without a cache: ${noise.parted.length}), not near a tie: ${forbidden.length}`);
+    for (const p of result.parted) console.log(`  call ${p.call} token ${p.token}: the best two are apart by ${p.margin.toFixed(5)}`);
+    console.log(`accounting: peak ${peak} of ${limit} bytes (${(peak / limit).toFixed(4)}), evicted blocks ${metric(judged.metrics, 'warmslot_cache_evicted_total')}`);
+    console.log(`RSS: peak ${over} bytes above the run without a cache; 1.03 x budget + 16 MiB is ${Math.round(1.03 * limit + 2 ** 24)}`);
+    return forbidden.length === 0 && result.largest <= 4 * noise.largest && peak <= limit && over <= 1.03 * limit + 2 ** 24 && computed / least <= ratioBar;
+}
+
 async function main() {
-    const model = args.model || makeModel('dense');
+    const model = args.model || makeModel('dense', args['model-args'] ? args['model-args'].split(' ') : []);
     const calls = readCalls();
     const tokenizer = await start(['-m', model, '-c', '512', '-np', '1', '--cache-ram', '0']);
     const prompts = [];
     for (const content of calls) prompts.push((await tokenizer.ask('/tokenize', { content, add_special: true, parse_special: true })).tokens);
     await tokenizer.stop();
-    const asked = prompts.reduce((sum, p) => sum + p.length, 0);
-    const least = oracle(prompts);
     const context = Math.ceil((Math.max(...prompts.map((p) => p.length)) + N_PREDICT + 64) / 256) * 256;
     const base = ['-c', String(context), '--metrics'];
 
-    const cached = await run(model, [...base], calls, 'ample');
-    let judged = cached;
-    let budgetMiB;
-    if (args.share) {
-        const need = metric(cached.metrics, 'warmslot_cache_budget_used_bytes');
-        budgetMiB = Math.max(1, Math.round((need * Number(args.share)) / 2 ** 20));
-        judged = await run(model, [...base, '--cache-ram', String(budgetMiB)], calls, `${budgetMiB} MiB`);
-    }
     const plain = await run(model, [...base, '--no-cache-prompt', '--cache-ram', '0'], calls, 'no cache');
-    const split = await run(model, [...base, '--no-cache-prompt', '--cache-ram', '0', '-ub', '32'], calls, 'no cache, short batches');
-    const noise = compare(plain.answers, split.answers);
-    const result = compare(plain.answers, judged.answers);
-    const computed = computedOf(judged.answers);
-    const exceptions = result.parted.filter((p) => p.margin >= 2 * noise.largest);
-    const report = {
-        calls: calls.length, prompt_tokens: asked, context, oracle: least, computed, ratio: computed / least,
-        device: judged.answers.reduce((sum, a) => sum + a.timings.cache.device, 0), ram: judged.answers.reduce((sum, a) => sum + a.timings.cache.ram, 0),
-        noise: noise.largest, noise_parted: noise.parted.length, difference: result.largest, parted: result.parted, forbidden: exceptions.length,
-        used_bytes: metric(judged.metrics, 'warmslot_cache_budget_used_bytes'), peak_bytes: metric(judged.metrics, 'warmslot_cache_budget_peak_bytes'), limit_bytes: metric(judged.metrics, 'warmslot_cache_budget_bytes'),
-        rss_bytes: judged.rss, rss_without_bytes: plain.rss, budget_mib: budgetMiB,
-    };
-    console.log(`calls ${report.calls}, prompt tokens ${asked}, context ${context}, one slot${budgetMiB ? `, --cache-ram ${budgetMiB}` : ''}`);
-    console.log(`computed ${computed}, oracle ${least}, ratio ${report.ratio.toFixed(4)} (device ${report.device}, ram ${report.ram})`);
-    console.log(`without a cache ${computedOf(plain.answers)}`);
-    console.log(`answers: largest difference ${result.largest.toFixed(5)}, noise ${noise.largest.toFixed(5)} (x ${(result.largest / noise.largest).toFixed(2)}, allowed 4)`);
-    console.log(`tokens parted in ${result.parted.length} of ${calls.length} answers (two servers without a cache: ${noise.parted.length}), ${exceptions.length} of them not near a tie`);
-    for (const p of result.parted) console.log(`  call ${p.call} token ${p.token}: best two apart by ${p.margin.toFixed(5)}`);
-    console.log(`accounting: peak ${report.peak_bytes} of ${report.limit_bytes} bytes; RSS peak ${judged.rss - plain.rss} bytes over the run without a cache`);
-    if (args.json) fs.writeFileSync(args.json, JSON.stringify(report, null, 1));
-    const good = exceptions.length === 0 && result.largest <= 4 * noise.largest && report.peak_bytes <= report.limit_bytes && (args.share || report.ratio <= 1.05);
+    const short = await run(model, [...base, '--no-cache-prompt', '--cache-ram', '0', '-ub', '32'], calls, 'no cache, short batches');
+    const about = { calls: calls.length, asked: prompts.reduce((sum, p) => sum + p.length, 0), least: oracle(prompts), context, plain, noise: compare(plain.answers, short.answers) };
+    const ample = await run(model, base, calls, 'ample memory');
+    let good = judge('ample memory', ample, about, 1.05);
+    for (const share of args.share || []) {
+        const mib = Math.max(1, Math.round((metric(ample.metrics, 'warmslot_cache_budget_used_bytes') * Number(share)) / 2 ** 20));
+        const tight = await run(model, [...base, '--cache-ram', String(mib)], calls, `${mib} MiB`);
+        good = judge(`${share} of it, --cache-ram ${mib}`, tight, about, Infinity) && good;
+    }
     process.exitCode = good ? 0 : 1;
 }
 
