@@ -379,8 +379,12 @@ test('a slot that is in use is shown with its parameters, and no text', async ()
     assert.equal((await server.get('/slots?fail_on_no_slot=1')).status, 200);
     const metrics = (await server.get('/metrics')).text;
     assert.match(metrics, /^llamacpp:requests_processing 1$/m);
+    const other = server.stream('/completion', { ...body, id_slot: 0 }, { signal: leave.signal });
+    let refused;
+    for (let i = 0; i < 200 && !(refused && refused.status === 503); i++) refused = await server.get('/slots?fail_on_no_slot=1');
+    assert.deepEqual(refused.json, { error: { code: 503, message: 'no slot available', type: 'unavailable_error' } });
     leave.abort();
-    await assert.rejects(running);
+    await Promise.allSettled([running, other]);
 });
 
 test('text survives a round trip through tokens', async () => {
