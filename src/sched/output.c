@@ -3,6 +3,7 @@
  * sched/output.c - see output.h. */
 #include "sched/output.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -96,6 +97,7 @@ void warm_output_finish(warm_output *o) {
 }
 
 char *warm_output_take(warm_output *o, size_t *len) {
+    assert(o->held.data || !o->certain);
     *len = o->certain;
     char *text = warm_xmalloc(o->certain + 1);
     memcpy(text, o->held.data ? o->held.data : "", o->certain);

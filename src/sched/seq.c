@@ -43,6 +43,7 @@ void warm__seq_push(warm_seq *q, warm_unit unit) {
 }
 
 warm_seq *warm__seq_fork(warm_sched *s, warm_seq *src, size_t n, const warm_task *t) {
+    assert(n > 0);
     warm_seq *q = warm__seq_new(s, t);
     if (!q) return NULL;
     reserve(q, n);
