@@ -9,7 +9,7 @@
  * Qwen3's norms over each head's queries and keys make the sharpness of attention a constant: the product of their weights is the
  * deviation of the scores. Too small, and each of many tokens counts next to nothing; too large, and a head sees one token and most
  * are seen by nobody. Around 1.4 the least change that a token far back makes stands out most from the noise of the arithmetic
- * (tried on 1024 tokens: one token changed 200 back moves some logit by 2-4 times that noise, 16 tokens by 10 times).
+ * (tried on 1024 tokens: one token changed 200 back moves some logit by 2 to 4 times that noise, 16 tokens by 10 times and more).
  * Threads: none. */
 #include <math.h>
 #include <stdio.h>

@@ -8,10 +8,11 @@
  *
  * Output rows. A word's row is random: its logits over the contexts are normal with deviation LOGIT_DEVIATION. The rows of
  * the other classes add a level, a multiple of that deviation, in the reserved component (mkmodel_recipe.h). The end of a turn
- * has nothing else, and its level is where the word of rank END_RANK is on average. The deviation is small beside 1, so that
- * the 40 tokens that top-k leaves are nearly equally likely and the end has about one chance in 40 at every step, however far its rank is from
- * the intended one. (With a large one, the chance would change by orders of magnitude with the length of the hidden state.) Greedy
- * decoding meets it about as often, when no word reaches that level.
+ * has nothing else: it is where the word of rank END_RANK is on average, among the 40 that top-k leaves. Measured with the default samplers
+ * over 100 chats each: 33 to 80 tokens for either kind, 1 to 8 layers, widths of 32 to 512, either type and all vocabularies, none over 440.
+ * The deviation is that of a model which has something to say: at 2, min-p alone keeps few enough words that chats also end with
+ * top-k off (at 0.5 they do not), and at 4 the chance of the end would change too much with the length of the hidden state. Greedy
+ * decoding meets the end when no word reaches its level, about as often in narrow models and seldom in wide ones.
  * Threads: none. */
 #include <errno.h>
 #include <math.h>
@@ -22,9 +23,9 @@
 #include "base/rng.h"
 #include "llama/mkmodel_recipe.h"
 
-#define LOGIT_DEVIATION 0.5f
-#define END_RANK        10
-#define QUOTE_RANK      20
+#define LOGIT_DEVIATION 2.0f
+#define END_RANK        18
+#define QUOTE_RANK      32
 #define CLOSER_LEVEL    (-2.0f)
 #define OTHER_LEVEL     (-6.0f)
 #define SPECIAL_LEVEL   (-60.0f)
