@@ -3,7 +3,7 @@
 // bench/agents.js - agent sessions, call by call in turn, on ONE slot with context for one of them: how many prompt tokens are computed,
 // against the oracle (an unlimited exact prefix cache), and whether the answers are those of a server without a cache.
 //
-//   node bench/agents.js [--traces DIR] [--share 0.25]... [--calls N] [--model FILE | --model-args "--kv-heads 4 ..."]
+//   node bench/agents.js [--traces DIR] [--share 0.25]... [--calls N] [--model FILE | --model-args "--kv-heads 4 ..."] [--threads 2]
 //
 // First with ample memory, then, for each --share S, with a --cache-ram that is S of the bytes which the blocks needed.
 // Answers are judged as the design's test (c) says: two servers without a cache, one with batches too short for equal bits, show the noise of this model;
@@ -15,7 +15,7 @@ const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { start, makeModel, root } = require('../tests/support/server.js');
 
-const { values: args } = parseArgs({ options: { traces: { type: 'string', default: path.join(root, '../shared/traces/agents') }, share: { type: 'string', multiple: true }, calls: { type: 'string' }, model: { type: 'string' }, 'model-args': { type: 'string' } } });
+const { values: args } = parseArgs({ options: { traces: { type: 'string', default: path.join(root, '../shared/traces/agents') }, share: { type: 'string', multiple: true }, calls: { type: 'string' }, model: { type: 'string' }, 'model-args': { type: 'string' }, threads: { type: 'string', default: '2' } } });
 const N_PREDICT = 12;
 const N_PROBS = 8;
 
@@ -115,7 +115,7 @@ async function main() {
     for (const content of calls) prompts.push((await tokenizer.ask('/tokenize', { content, add_special: true, parse_special: true })).tokens);
     await tokenizer.stop();
     const context = Math.ceil((Math.max(...prompts.map((p) => p.length)) + N_PREDICT + 64) / 256) * 256;
-    const base = ['-c', String(context), '--metrics'];
+    const base = ['-c', String(context), '--metrics', '-t', args.threads];
 
     const plain = await run(model, [...base, '--no-cache-prompt', '--cache-ram', '0'], calls, 'no cache');
     const short = await run(model, [...base, '--no-cache-prompt', '--cache-ram', '0', '-ub', '32'], calls, 'no cache, short batches');
