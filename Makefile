@@ -5,7 +5,7 @@
 #   make demo       plays two agent conversations through one slot, with the cache and without
 #   make check      format, static analysis, layers            make test    all tests in their short forms
 #   make soak       long tests                                 make fuzz    fuzzers, FUZZ_SECONDS each (300)
-#   make bench      benchmarks' programs                       make peer    llama-server, to compare with, in build/peer/bin
+#   make bench      all of bench/, minutes                     make peer    llama-server, to compare with, in build/peer/bin
 #   make install    PREFIX=/usr/local DESTDIR=                 make clean   all of build/ but the engine; distclean: that too
 #
 # WARMSLOT_LLAMA=DIR builds on a llama.cpp tree with its own build, WARMSLOT_ENGINE_PACKAGE=linux-x64-cuda on a GPU engine package,
@@ -47,6 +47,8 @@ demo: release
 
 bench: release
 	@cmake --build build --target benches
+	@for file in bench/*.c; do echo "== $file"; build/bench/$(basename $file .c) || exit 1; done
+	@for file in $(filter-out bench/demo.js,$(wildcard bench/*.js)); do echo "== $file"; WARMSLOT_BIN=$(CURDIR)/build/warmslot node $file || exit 1; done
 
 soak: release
 	@WARMSLOT_BIN=$(CURDIR)/build/warmslot node tests/e2e/soak.js
