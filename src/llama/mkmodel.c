@@ -134,8 +134,13 @@ static int write_file(warm__mk_model *m, const char *out, warm_err *err) {
         if (fd >= 0) close(fd);
         goto out;
     }
-    code = warm__mk_write(m, f, err);
-    if (fclose(f) != 0 && !code) code = warm_err_set(err, WARM_EIO, "could not write %s: %s", out, strerror(errno));
+    code = warm__mk_write(m, f);
+    int why = errno; /* of the first failure, not of what closing adds to it */
+    if (fclose(f) != 0 && !code) {
+        code = WARM_EIO;
+        why = errno;
+    }
+    if (code) warm_err_set(err, code, "could not write %s: %s", out, code == WARM_EIO ? strerror(why) : warm_strerror(code));
     if (!code && rename(tmp, out) != 0) code = warm_err_set(err, WARM_EIO, "can't rename %s to %s: %s", tmp, out, strerror(errno));
 out:
     if (code && fd >= 0) unlink(tmp);
@@ -169,12 +174,19 @@ int warm_mkmodel(const warm_mkmodel_options *o, warm_err *err) {
 
 static void usage(FILE *f) {
     fputs("usage: warmslot mkmodel KIND OUT.gguf [options]\n\nWrites a small model with random weights.\n\nkinds:\n", f);
-    for (size_t i = 0; warm__mk_kind_at(i); i++) fprintf(f, "  %-12s %s\n", warm__mk_kind_at(i)->name, warm__mk_kind_at(i)->about);
+    const warm__mk_kind *k;
+    for (size_t i = 0; (k = warm__mk_kind_at(i)); i++) {
+        const warm__mk_shape *s = &k->defaults;
+        fprintf(f, "  %-12s %s: --layers %u --embd %u --heads %u --kv-heads %u --ff %u --ctx %u unless said otherwise\n", k->name,
+                k->about, s->layers, s->embd, s->heads, s->kv_heads, s->ff, s->ctx);
+    }
     fputs("\noptions:\n", f);
     for (size_t i = 0; i < N_NUMBERS; i++) fprintf(f, "  %-10s N  %s\n", numbers[i].name, numbers[i].about);
-    fprintf(f, "  %-10s N  another seed, other weights; the same seed, the same bytes\n", "--seed");
-    fprintf(f, "  %-10s T  f16 (the default) or q8_0\n", "--type");
-    fprintf(f, "  %-10s V  vocabulary and chat template, " DEFAULT_VOCAB " unless said otherwise\n", "--vocab");
+    fprintf(f, "  %-10s N  another seed, other weights; the same seed, the same bytes; 0 unless said otherwise\n", "--seed");
+    fprintf(f, "  %-10s T  f16 or q8_0; " DEFAULT_TYPE " unless said otherwise\n", "--type");
+    fprintf(f, "  %-10s V  vocabulary and chat template:", "--vocab");
+    for (size_t i = 0; warm__mk_vocab_name(i); i++) fprintf(f, "%s %s", i ? "," : "", warm__mk_vocab_name(i));
+    fputs("; " DEFAULT_VOCAB " unless said otherwise\n", f);
 }
 
 /* Takes one option with its value. Returns false after saying what is wrong. */
@@ -225,7 +237,7 @@ static int parse(int argc, char **argv, warm_mkmodel_options *o, warm_err *err) 
         if (code) return code;
         i++;
     }
-    return o->out ? 0 : warm_err_set(err, WARM_EINVAL, "KIND and OUT.gguf are needed");
+    return o->out ? 0 : warm_err_set(err, WARM_EINVAL, "KIND and OUT.gguf are needed (--help tells more)");
 }
 
 int warm_mkmodel_main(int argc, char **argv) {
@@ -241,5 +253,5 @@ int warm_mkmodel_main(int argc, char **argv) {
     if (!code) code = warm_mkmodel(&o, &err);
     if (!code) return 0;
     fprintf(stderr, "warmslot mkmodel: %s\n", err.text);
-    return code == WARM_EINVAL || (code == WARM_ENOTFOUND) ? 2 : 1;
+    return code == WARM_EINVAL || code == WARM_ENOTFOUND ? 2 : 1;
 }

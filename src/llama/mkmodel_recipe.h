@@ -90,11 +90,13 @@ warm__mk_tensor *warm__mk_add(warm__mk_model *m, enum warm__mk_fill fill, const 
 void warm__mk_key_u32(warm__mk_model *m, const char *arch, const char *key, uint32_t value);
 void warm__mk_key_f32(warm__mk_model *m, const char *arch, const char *key, float value);
 
+/* NULL behind the last one. */
+const char *warm__mk_vocab_name(size_t i);
 /* Reads a vocabulary by its name, with its chat template, and sorts its tokens. */
 WARM_MUST_USE int warm__mk_vocab_load(const char *name, warm__mk_vocab *out, warm_err *err);
 void warm__mk_vocab_free(warm__mk_vocab *v);
 
-/* Writes m->gguf with the listed tensors, whose names and types are added to it. */
-WARM_MUST_USE int warm__mk_write(warm__mk_model *m, FILE *f, warm_err *err);
+/* Writes m->gguf with the listed tensors, whose names and types are added to it. WARM_EIO: errno tells why; WARM_ENOMEM. */
+WARM_MUST_USE int warm__mk_write(warm__mk_model *m, FILE *f);
 
 #endif

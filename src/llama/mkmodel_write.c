@@ -8,11 +8,12 @@
  *
  * Output rows. A word's row is random: its logits over the contexts are normal with deviation LOGIT_DEVIATION. The rows of
  * the other classes add a level, a multiple of that deviation, in the reserved component (mkmodel_recipe.h). The end of a turn
- * has nothing else: it is where the word of rank END_RANK is on average, among the 40 that top-k leaves. Measured with the default samplers
- * over 100 chats each: 33 to 80 tokens for either kind, 1 to 8 layers, widths of 32 to 512, either type and all vocabularies, none over 440.
- * The deviation is that of a model which has something to say: at 2, min-p alone keeps few enough words that chats also end with
- * top-k off (at 0.5 they do not), and at 4 the chance of the end would change too much with the length of the hidden state. Greedy
- * decoding meets the end when no word reaches its level, about as often in narrow models and seldom in wide ones.
+ * has nothing else: it is where the word of rank END_RANK is on average, among the 40 that top-k leaves. Measured with the default
+ * samplers over 100 chats each: 33 to 80 tokens for either kind, 1 to 8 layers, widths of 32 to 512, either type and all
+ * vocabularies, none over 440. The deviation is that of a model which has something to say: at 2, min-p alone keeps few enough
+ * words that chats also end with top-k off (at 0.5 they do not), and at 4 the chance of the end would change too much with the
+ * length of the hidden state. Greedy decoding meets the end when no word reaches its level, about as often in narrow models and
+ * seldom in wide ones.
  * Threads: none. */
 #include <errno.h>
 #include <math.h>
@@ -138,18 +139,18 @@ static int write_tensor(const warm__mk_model *m, const warm__mk_tensor *t, size_
     return code;
 }
 
-int warm__mk_write(warm__mk_model *m, FILE *f, warm_err *err) {
+int warm__mk_write(warm__mk_model *m, FILE *f) {
     struct ggml_init_params params = {.mem_size = (m->n_tensors + 1) * ggml_tensor_overhead(), .no_alloc = true};
     struct ggml_context *ctx = ggml_init(params);
-    if (!ctx) return warm_err_set(err, WARM_ENOMEM, "no memory for %zu tensors", m->n_tensors);
+    if (!ctx) return WARM_ENOMEM;
     for (size_t i = 0; i < m->n_tensors; i++) {
         const warm__mk_tensor *t = &m->tensors[i];
         int n_dims = t->ne[2] > 1 ? 3 : t->fill == WARM__MK_CONSTANT ? 1 : 2;
         gguf_add_tensor(m->gguf, ggml_set_name(ggml_new_tensor(ctx, t->type, n_dims, t->ne), t->name));
     }
-    int code = gguf_write_to_file_ptr(m->gguf, f, true) ? 0 : WARM_EIO;
-    for (size_t i = 0; !code && i < m->n_tensors; i++) code = write_tensor(m, &m->tensors[i], gguf_get_alignment(m->gguf), f);
     ggml_free(ctx);
-    if (code == WARM_EIO) return warm_err_set(err, code, "could not write: %s", strerror(errno));
-    return code ? warm_err_set(err, code, "no memory for a row of a tensor") : 0;
+    size_t alignment = gguf_get_alignment(m->gguf);
+    int code = gguf_write_to_file_ptr(m->gguf, f, true) ? 0 : WARM_EIO;
+    for (size_t i = 0; !code && i < m->n_tensors; i++) code = write_tensor(m, &m->tensors[i], alignment, f);
+    return code;
 }
