@@ -242,7 +242,10 @@ static void close_server(server *s) {
     if (s->store) s->store->ops->close(s->store);
     if (s->engine) s->engine->ops->close(s->engine);
     warm_http_timer_free(s->budget_timer);
-    if (s->http) warm_http_free(s->http);
+    if (s->http) {
+        warm_http_free(s->http);
+        warm_log_info("main", "stopped");
+    }
     warm_config_free(&s->config);
 }
 
@@ -270,7 +273,6 @@ static int run_server(server *s) {
     s->api = NULL;
     if (was == PHASE_READY) warm_sched_stop(s->sched);
     pthread_join(s->engine_thread, NULL);
-    warm_log_info("main", "stopped");
     return was == PHASE_FAILED ? EXIT_FAILED : EXIT_SUCCESS;
 }
 

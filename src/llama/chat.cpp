@@ -116,7 +116,8 @@ void set_thinking(const chat &c, const common_json &body, common_chat_templates_
         in.chat_template_kwargs["reasoning_effort"] = common_json::make(effort).dump();
     }
     in.reasoning_format = c.reasoning_format;
-    if (body.contains("reasoning_format")) in.reasoning_format = common_reasoning_format_from_name(body.at("reasoning_format"));
+    if (body.contains("reasoning_format") && !body.at("reasoning_format").is_null())
+        in.reasoning_format = common_reasoning_format_from_name(body.at("reasoning_format"));
 }
 
 common_chat_templates_inputs inputs_of(const engine &e, const common_json &body) {

@@ -78,7 +78,10 @@ int apply(common_params &params, const option_table &table, int argc, const char
         opt.handler_str_str(params, value(i + 1), value(i + 2));
         return i + 3;
     } catch (const std::exception &e) {
-        fail(WARM_EINVAL, "%s: %s", argv[i], first_line(e.what()).c_str());
+        const std::string what = first_line(e.what());
+        /* "stoi" and its like say which function could not read the number, not what it was given */
+        if (what.size() <= 6 && what.rfind("sto", 0) == 0) fail(WARM_EINVAL, "%s: '%s' is not a number", argv[i], argv[i + 1]);
+        fail(WARM_EINVAL, "%s: %s", argv[i], what.c_str());
     }
 }
 

@@ -118,6 +118,7 @@ static void take_token(warm_sched *s, warm_slot *sl, const warm_sampled *sampled
     sl->n_decoded++;
     sl->t.n_predicted++;
     s->counters.n_predicted++;
+    warm__slot_note_token(sl, sampled);
     if (sampled->is_eog) {
         finish(s, sl, WARM_STOP_EOS, NULL, false);
         return;
@@ -128,7 +129,6 @@ static void take_token(warm_sched *s, warm_slot *sl, const warm_sampled *sampled
     if (large) s->e->text->token_piece(s->e, sampled->token, false, large, len);
     enum warm_output_end end = warm_output_add(&sl->out, large ? large : piece, len, &word);
     free(large);
-    warm__slot_note_token(sl, sampled);
     if (end == WARM_OUTPUT_STOP_WORD) {
         finish(s, sl, WARM_STOP_WORD, sl->task->stop[word], false);
         return;

@@ -137,8 +137,8 @@ static size_t reference_match(const struct reference *ref, const int32_t *tokens
 }
 
 static void reference_add(struct reference *ref, const request *r, bool salted) {
-    /* the last token that was generated is not decoded, and the end of text is not among the answer's tokens */
-    size_t n = r->n_prompt + r->n_got - (r->n_got && r->stop != WARM_STOP_EOS);
+    /* the last token that was generated is not decoded */
+    size_t n = r->n_prompt + r->n_got - (r->n_got > 0);
     ref->all = realloc(ref->all, (ref->n + 1) * sizeof *ref->all);
     struct known *k = &ref->all[ref->n++];
     *k = (struct known){malloc(n * sizeof *k->tokens), n, salted};
