@@ -42,8 +42,7 @@ typedef struct warm__mk_tensor {
     enum ggml_type type;
     int64_t ne[3]; /* 1 where unused */
     float gain;
-    bool
-        hide_bias; /* component 0 of the residual stream is not written (RANDOM: row 0 is zero) or not read (CONSTANT: element 0 is zero) */
+    bool hide_bias; /* component 0 of the residual stream is not written (RANDOM, row 0) or not read (CONSTANT, element 0) */
 } warm__mk_tensor;
 
 /* How a token may come up in generated text. */

@@ -50,10 +50,10 @@ static warm_rng stream_of(uint64_t seed, const char *name) {
     return r;
 }
 
-/* Where the best but (rank - 1) of n values of a standard normal distribution is. In whole numbers, for the same bytes everywhere. */
+/* Where the value of that rank is among n of a standard normal distribution. In whole numbers, for the same bytes everywhere. */
 static float level_of_rank(uint32_t n, uint32_t rank) {
-    static const uint32_t quantiles[] = {2409, 2652, 2878, 3090, 3291,
-                                         3481, 3662, 3836, 4004}; /* of 1/125, 1/250, ... in thousandths */
+    /* Of 1/125, 1/250, 1/500 ... in thousandths. */
+    static const uint32_t quantiles[] = {2409, 2652, 2878, 3090, 3291, 3481, 3662, 3836, 4004};
     uint32_t k = 0, base = 125, inverse = n / rank;
     if (inverse < base) inverse = base;
     for (; k < 7 && inverse >= 2 * base; k++) base *= 2;
