@@ -9,7 +9,7 @@
 #   make install    PREFIX=/usr/local DESTDIR=                 make clean   all of build/ but the engine; distclean: that too
 #
 # WARMSLOT_LLAMA=DIR builds on a llama.cpp tree with its own build, WARMSLOT_ENGINE_PACKAGE=linux-x64-cuda on a GPU engine package,
-# WARMSLOT_WERROR=ON makes warnings errors. CMAKE_FLAGS are handed to cmake as they are.
+# WARMSLOT_WERROR=ON makes warnings errors. CMAKE_FLAGS are handed to cmake as they are. cmake remembers each until another is given.
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 300

@@ -17,6 +17,7 @@ set(WARMSLOT_ENGINE_PACKAGE ${package} CACHE STRING "engine package: ${package},
 
 # Ends the configure step unless the tree offers what src/llama calls; what and needle name the first thing that would be missed.
 function(need_in_header header needle)
+  set(found "")
   if(EXISTS ${engine_src}/${header})
     file(STRINGS ${engine_src}/${header} found REGEX "${needle}" LIMIT_COUNT 1)
   endif()
@@ -32,7 +33,9 @@ function(engine_library name out)
     if(WARMSLOT_LLAMA)
       message(FATAL_ERROR "No lib${name}.so in ${engine_lib_dir}: build llama.cpp with `cmake -S ${WARMSLOT_LLAMA} -B ${llama_build} -DBUILD_SHARED_LIBS=ON && cmake --build ${llama_build} --target llama llama-common`, and configure again.")
     endif()
-    message(FATAL_ERROR "No lib${name}.so in ${engine_lib_dir}: install the engine package with `make engine`, or a GPU one with `npm install --prefix ${engine_npm} --no-save @node-llama-cpp/${WARMSLOT_ENGINE_PACKAGE}@VERSION` (the version in its package.json), and configure again.")
+    file(READ ${engine_npm}/package.json json)
+    string(JSON version GET ${json} dependencies node-llama-cpp)
+    message(FATAL_ERROR "No lib${name}.so in ${engine_lib_dir}: install the engine package with `make engine`, or a GPU one with `npm install --prefix ${engine_npm} --no-save @node-llama-cpp/${WARMSLOT_ENGINE_PACKAGE}@${version}`, and configure again.")
   endif()
   list(GET found 0 first)
   set(${out} ${first} PARENT_SCOPE)
