@@ -24,6 +24,7 @@
 #include "llama/mkmodel_recipe.h"
 
 #define TEMPLATE_MAX_BYTES ((size_t)1 << 20)
+#define TYPES_KEY          "tokenizer.ggml.token_type"
 #define TOKENS_MAX         (1u << 22)
 #define PIECE_MAX          256 /* no word is longer */
 
@@ -39,7 +40,10 @@ static const struct family {
     {"gemma-4", "google-gemma-4-31B-it.jinja", "<turn|>"},
 };
 
-enum token_type { TOKEN_NORMAL = 1, TOKEN_BYTE = 6 }; /* values of tokenizer.ggml.token_type */
+/* libllama takes these for ends of text whatever their type is, and calls any but this one a bug of the model at each load. */
+static const char *const ends_by_name[] = {"</s>", "<|tool_response>"};
+
+enum token_type { TOKEN_NORMAL = 1, TOKEN_CONTROL = 3, TOKEN_BYTE = 6 }; /* values of tokenizer.ggml.token_type */
 
 const char *warm__mk_vocab_name(size_t i) {
     return i < sizeof families / sizeof *families ? families[i].name : NULL;
@@ -154,30 +158,41 @@ static enum warm__mk_token class_of(const char *token, int32_t type, bool byte_l
     return strlen(text) == 1 && strchr(",]}", text[0]) ? WARM__MK_CLOSER : WARM__MK_OTHER;
 }
 
+static bool ends_by_its_name(const char *token) {
+    for (size_t i = 0; i < sizeof ends_by_name / sizeof *ends_by_name; i++) {
+        if (strcmp(token, ends_by_name[i]) == 0) return true;
+    }
+    return false;
+}
+
 static int sort_tokens(const char *file, const struct family *fam, warm__mk_vocab *v, warm_err *err) {
-    int64_t tokens = gguf_find_key(v->kv, "tokenizer.ggml.tokens"), types = gguf_find_key(v->kv, "tokenizer.ggml.token_type");
+    int64_t tokens = gguf_find_key(v->kv, "tokenizer.ggml.tokens"), types = gguf_find_key(v->kv, TYPES_KEY);
     int64_t model = gguf_find_key(v->kv, "tokenizer.ggml.model");
     if (tokens < 0 || types < 0 || model < 0 || gguf_get_arr_n(v->kv, tokens) != gguf_get_arr_n(v->kv, types) ||
         gguf_get_arr_n(v->kv, tokens) > TOKENS_MAX) {
         return warm_err_set(err, WARM_ECORRUPT, "%s holds no usable vocabulary", file);
     }
     bool byte_level = strcmp(gguf_get_val_str(v->kv, model), "gpt2") == 0;
-    const int32_t *type = gguf_get_arr_data(v->kv, types);
     v->n_tokens = (uint32_t)gguf_get_arr_n(v->kv, tokens);
     v->class_of = warm_malloc(v->n_tokens);
-    if (!v->class_of) return warm_err_set(err, WARM_ENOMEM, "no memory for %u tokens", v->n_tokens);
-    bool has_end = false;
+    int32_t *type = warm_malloc(v->n_tokens * sizeof *type), end = -1;
+    if (!v->class_of || !type) {
+        free(type);
+        return warm_err_set(err, WARM_ENOMEM, "no memory for %u tokens", v->n_tokens);
+    }
+    memcpy(type, gguf_get_arr_data(v->kv, types), v->n_tokens * sizeof *type);
     for (uint32_t i = 0; i < v->n_tokens; i++) {
         const char *token = gguf_get_arr_str(v->kv, tokens, i);
+        if (ends_by_its_name(token)) type[i] = TOKEN_CONTROL;
         v->class_of[i] = (uint8_t)class_of(token, type[i], byte_level);
-        if (strcmp(token, fam->end) == 0) {
-            v->class_of[i] = WARM__MK_END;
-            gguf_set_val_u32(v->kv, "tokenizer.ggml.eos_token_id", i);
-            has_end = true;
-        }
         v->n_words += v->class_of[i] == WARM__MK_WORD;
+        if (strcmp(token, fam->end) == 0) end = (int32_t)i;
     }
-    if (!has_end || v->n_words == 0) return warm_err_set(err, WARM_ECORRUPT, "%s has no token '%s' or no words", file, fam->end);
+    gguf_set_arr_data(v->kv, TYPES_KEY, GGUF_TYPE_INT32, type, v->n_tokens);
+    free(type);
+    if (end < 0 || v->n_words == 0) return warm_err_set(err, WARM_ECORRUPT, "%s has no token '%s' or no words", file, fam->end);
+    v->class_of[end] = WARM__MK_END;
+    gguf_set_val_u32(v->kv, "tokenizer.ggml.eos_token_id", (uint32_t)end);
     return 0;
 }
 
