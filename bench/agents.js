@@ -13,6 +13,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
+const { oracle } = require('../tests/support/oracle.js');
 const { start, makeModel, root } = require('../tests/support/server.js');
 
 const { values: args } = parseArgs({ options: { traces: { type: 'string', default: path.join(root, '../shared/traces/agents') }, share: { type: 'string', multiple: true }, calls: { type: 'string' }, model: { type: 'string' }, 'model-args': { type: 'string' }, threads: { type: 'string', default: '2' } } });
@@ -27,26 +28,6 @@ function readCalls() {
         for (const session of sessions) if (i < session.length && session[i]) calls.push(session[i]);
     }
     return args.calls ? calls.slice(0, Number(args.calls)) : calls;
-}
-
-// The fewest tokens that any server must compute: what no earlier prompt began with, and always the last one.
-function oracle(prompts) {
-    const tree = new Map();
-    let sum = 0;
-    for (const tokens of prompts) {
-        let node = tree;
-        let known = 0;
-        tokens.forEach((token, i) => {
-            if (node.has(token)) {
-                if (known === i) known++;
-            } else {
-                node.set(token, new Map());
-            }
-            node = node.get(token);
-        });
-        sum += Math.max(1, tokens.length - known);
-    }
-    return sum;
 }
 
 async function run(model, serverArgs, prompts, log) {
