@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tests/exact/exact_engine.c - see exact_engine.h. */
+#include "exact_engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+#undef NDEBUG
+#include <assert.h>
+
+enum { ROW_NS = 100 * 1000, LOOK_NS = 100, BYTES_PER_NS = 2 };
+
+void exact_script_free(exact_script *s) {
+    free(s->tokens);
+    free(s->rows);
+    *s = (exact_script){0};
+}
+
+static int32_t likeliest(const float *row, uint32_t n_vocab) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < n_vocab; i++) {
+        if (row[i] > row[best]) best = i;
+    }
+    return (int32_t)best;
+}
+
+int32_t exact_script_add(exact_script *s, const float *row, uint32_t n_vocab) {
+    assert(row);
+    if (s->n == s->cap) {
+        s->cap = s->cap ? 2 * s->cap : s->n_forced ? s->n_forced : 4;
+        s->rows = warm_realloc(s->rows, s->cap * n_vocab * sizeof *s->rows);
+        s->tokens = warm_realloc(s->tokens, s->cap * sizeof *s->tokens);
+        assert(s->rows && s->tokens);
+    }
+    s->n_vocab = n_vocab;
+    memcpy(s->rows + s->n * n_vocab, row, n_vocab * sizeof *row);
+    s->tokens[s->n] = likeliest(row, n_vocab);
+    s->n++;
+    return s->n <= s->n_forced ? s->forced[s->n - 1] : s->tokens[s->n - 1];
+}
+
+static exact_engine *of(warm_engine *e) {
+    return (exact_engine *)e;
+}
+
+static void note_rows(exact_engine *x, const warm_batch *b) {
+    bool prefill = false;
+    for (size_t i = 0; i < b->n; i++) {
+        x->row_seq[i] = b->seq[i];
+        prefill |= i && b->seq[i] == b->seq[i - 1];
+    }
+    if (prefill && b->n < x->prefill_least) x->prefill_least = b->n;
+}
+
+static int decode(warm_engine *e, const warm_batch *b, warm_err *err) {
+    exact_engine *x = of(e);
+    assert(b->n <= e->info->n_batch);
+    note_rows(x, b);
+    x->now_ns += b->n * ROW_NS;
+    return x->inner->ops->decode(x->inner, b, err);
+}
+
+static const float *logits(warm_engine *e, size_t row) {
+    return of(e)->inner->ops->logits(of(e)->inner, row);
+}
+
+static void seq_rm(warm_engine *e, int32_t seq, int32_t p0, int32_t p1) {
+    of(e)->inner->ops->seq_rm(of(e)->inner, seq, p0, p1);
+}
+
+static void seq_cp(warm_engine *e, int32_t src, int32_t dst, int32_t p0, int32_t p1) {
+    of(e)->inner->ops->seq_cp(of(e)->inner, src, dst, p0, p1);
+}
+
+static void clear(warm_engine *e, bool data) {
+    of(e)->inner->ops->clear(of(e)->inner, data);
+}
+
+static size_t state_bytes(const warm_engine *e, size_t n) {
+    const warm_engine *inner = ((const exact_engine *)e)->inner;
+    return inner->ops->state_bytes(inner, n);
+}
+
+static int64_t state_save(warm_engine *e, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err) {
+    of(e)->now_ns += cap / BYTES_PER_NS;
+    return of(e)->inner->ops->state_save(of(e)->inner, seq, p0, n, dst, cap, err);
+}
+
+static int state_load(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
+                      warm_err *err) {
+    of(e)->now_ns += bytes / BYTES_PER_NS;
+    return of(e)->inner->ops->state_load(of(e)->inner, seq, src, bytes, first, n, p0, p1, err);
+}
+
+static void seq_range(warm_engine *e, int32_t seq, int32_t *min, int32_t *max) {
+    of(e)->inner->ops->seq_range(of(e)->inner, seq, min, max);
+}
+
+/* The task's sampler is its script: nothing has to be asked of a real one. */
+static int sampler_new(warm_engine *e, const warm_sampling *s, warm_sampler **out, warm_err *err) {
+    (void)s, (void)err;
+    assert(of(e)->next);
+    *out = (warm_sampler *)of(e)->next;
+    of(e)->next = NULL;
+    return 0;
+}
+
+static void sampler_free(warm_engine *e, warm_sampler *s) {
+    (void)e, (void)s;
+}
+
+static int sampler_accept(warm_engine *e, warm_sampler *s, int32_t token, bool generated, warm_err *err) {
+    (void)e, (void)s, (void)token, (void)generated, (void)err;
+    return 0;
+}
+
+static int sample(warm_engine *e, warm_sampler *s, size_t row, warm_sampled *out, warm_err *err) {
+    (void)err;
+    exact_script *script = (exact_script *)s;
+    script->seq = of(e)->row_seq[row];
+    *out = (warm_sampled){.token = exact_script_add(script, logits(e, row), e->info->n_vocab)};
+    return 0;
+}
+
+static void close_inner(warm_engine *e) {
+    of(e)->inner->ops->close(of(e)->inner);
+}
+
+static const warm_engine_ops ops = {"exact",     decode,       logits,         seq_rm,     seq_cp,
+                                    clear,       state_bytes,  state_save,     state_load, seq_range,
+                                    sampler_new, sampler_free, sampler_accept, sample,     close_inner};
+
+static int tokenize(warm_engine *e, const char *text, size_t len, bool add_special, bool parse_special, int32_t **tokens, size_t *n,
+                    warm_err *err) {
+    return of(e)->inner->text->tokenize(of(e)->inner, text, len, add_special, parse_special, tokens, n, err);
+}
+
+static size_t token_piece(warm_engine *e, int32_t token, bool special, char *buf, size_t cap) {
+    return of(e)->inner->text->token_piece(of(e)->inner, token, special, buf, cap);
+}
+
+static bool token_is_eog(warm_engine *e, int32_t token) {
+    return of(e)->inner->text->token_is_eog(of(e)->inner, token);
+}
+
+static int chat_render(warm_engine *e, const char *request_json, size_t len, char **prompt, size_t *prompt_len, warm_err *err) {
+    return of(e)->inner->text->chat_render(of(e)->inner, request_json, len, prompt, prompt_len, err);
+}
+
+static const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render};
+
+static uint64_t look(void *ud) {
+    return ((exact_engine *)ud)->now_ns += LOOK_NS;
+}
+
+exact_engine *exact_engine_new(warm_engine *inner) {
+    exact_engine *x = warm_xcalloc(1, sizeof *x);
+    x->base = (warm_engine){&ops, &text_ops, inner->info};
+    x->inner = inner;
+    x->clock = (warm_clock){look, x};
+    x->prefill_least = SIZE_MAX;
+    x->row_seq = warm_xcalloc(inner->info->n_batch, sizeof *x->row_seq);
+    return x;
+}
+
+void exact_engine_free(exact_engine *e) {
+    close_inner(&e->base);
+    free(e->row_seq);
+    free(e);
+}
+
+uint64_t exact_slice_ns(const warm_engine *e, size_t piece_units) {
+    /* A piece is what half a slice moves, rounded down to a power of two; half as much again is room for what looking at the clock takes. */
+    size_t per_unit = e->ops->state_bytes(e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS;
+    return piece_units * per_unit * 3 / BYTES_PER_NS;
+}
+
+enum exact_cells exact_cells_of(warm_engine *e, int32_t seq, size_t n) {
+    enum { HEAD = 16, CELL = 12 }; /* magic, sequence, streams, cells; of each cell: position, 1, sequence */
+    size_t bytes = e->ops->state_bytes(e, n);
+    uint8_t *blob = warm_xmalloc(bytes), *seen = warm_xcalloc(n, 1);
+    enum exact_cells is = EXACT_CELLS_BAD;
+    int32_t min, max, at, before = -1;
+    e->ops->seq_range(e, seq, &min, &max);
+    if (min != 0 || max != (int32_t)n - 1) goto out;
+    if (e->ops->state_save(e, seq, 0, n, blob, bytes, NULL) != (int64_t)bytes) goto out;
+    uint32_t n_cells;
+    memcpy(&n_cells, blob + HEAD - 4, sizeof n_cells);
+    if (n_cells != n) goto out;
+    is = EXACT_CELLS_ORDERED;
+    for (size_t i = 0; i < n; i++, before = at) {
+        memcpy(&at, blob + HEAD + i * CELL, sizeof at);
+        if (at < 0 || at >= (int32_t)n || seen[at]++) {
+            is = EXACT_CELLS_BAD;
+            break;
+        }
+        if (at < before) is = EXACT_CELLS_MIXED;
+    }
+out:
+    free(seen);
+    free(blob);
+    return is;
+}

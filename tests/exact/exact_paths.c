@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tests/exact/exact_paths.c - see exact_paths.h.
+ *
+ * What is not computed by the judged request itself was computed in chunks of 64 units or more, except where a trial says that it was
+ * generated; so the bits of the first row can be asked for wherever the cells allow it. */
+#include "exact_paths.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#undef NDEBUG
+#include <assert.h>
+
+enum { MORE_LEAST = 64, MORE_MOST = 160 };
+
+/* Goes on from unit `at` with n others: what stood there before is not what stands there now. */
+static size_t go_on(exact_trial *t, int32_t *prompt, size_t at, size_t n) {
+    int32_t before = prompt[at];
+    exact_words(t, prompt + at, n);
+    if (prompt[at] == before) prompt[at] = before == 100 ? 101 : 100;
+    return at + n;
+}
+
+static size_t more(exact_trial *t, int32_t *prompt, size_t n) {
+    return go_on(t, prompt, n, exact_size(t, MORE_LEAST, MORE_MOST));
+}
+
+static void ask(exact_trial *t, const int32_t *prompt, size_t n, enum exact_bits bits, size_t n_device, size_t n_ram) {
+    exact_request r;
+    exact_submit(t, &r, prompt, n, EXACT_TOKENS, &exact_alone);
+    exact_wait(t, &r);
+    exact_judge(t, &r, bits, n_device, n_ram);
+}
+
+static void take_over(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 192, 380);
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    ask(t, prompt, more(t, prompt, n), EXACT_BITS_SAME, n, 0);
+}
+
+/* The next turns of a conversation: what was generated is part of the prompt, and what is new is short. */
+static void turns(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 128, 256);
+    exact_words(t, prompt, n);
+    for (size_t turn = 0; turn < 2; turn++) {
+        exact_request r;
+        exact_submit(t, &r, prompt, n, 20, NULL);
+        exact_wait(t, &r);
+        exact_expect(t, r.seen.n == 20, "failed: %s", r.err.text);
+        if (r.seen.n == 20) memcpy(prompt + n, r.seen.tokens, 20 * sizeof *prompt);
+        exact_script_free(&r.seen);
+        free(r.prompt);
+        n += 20;
+        size_t words = 1 + warm_rng_below(&t->rng, 40);
+        exact_words(t, prompt + n, words);
+        /* the last token of a turn was sampled and never computed */
+        if (turn) ask(t, prompt, n + words, EXACT_BITS_NONE, n - 1, 0);
+        n += words;
+    }
+}
+
+static void the_same_again(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 128, 320);
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    ask(t, prompt, n, EXACT_BITS_NONE, n - 1, 0);
+}
+
+static void fork_resident(exact_trial *t) {
+    int32_t first[EXACT_TEXT_MAX] = {0}, prompt[EXACT_TEXT_MAX];
+    size_t n = exact_size(t, 256, 320), at = exact_size(t, 64, 192);
+    exact_words(t, first, n);
+    exact_run(t, first, n);
+    memcpy(prompt, first, n * sizeof *prompt);
+    ask(t, prompt, more(t, prompt, at), EXACT_BITS_ALIGNED, at, 0);
+    /* The branch that was there before goes on, too. What was generated behind the other lies between its cells now: not a multiple of 64. */
+    size_t more_n = more(t, first, n);
+    ask(t, first, more_n, t->bench->setup.q8 ? EXACT_BITS_ALIGNED : EXACT_BITS_NONE, n, 0);
+}
+
+static void fork_running(exact_trial *t) {
+    int32_t first[EXACT_TEXT_MAX] = {0}, prompt[EXACT_TEXT_MAX];
+    /* Eight tokens on, the running one's cells are a multiple of 64, and the fork's first chunk lies behind them. */
+    size_t n = exact_size(t, 256, 300), at = exact_size(t, 64, 192), n_before = 8, add = 64 + warm_rng_below(&t->rng, 60);
+    if (t->align > 1) n -= n_before;
+    exact_words(t, first, n);
+    exact_request a, b;
+    exact_submit(t, &a, first, n, EXACT_TOKENS + 16, &exact_beside);
+    while (a.seen.n < n_before) warm_sched_step(t->sched);
+    memcpy(prompt, first, n * sizeof *prompt);
+    exact_submit(t, &b, prompt, go_on(t, prompt, at, add), EXACT_TOKENS, &exact_beside);
+    exact_wait(t, &b);
+    exact_expect(t, !a.ended, "the first one ended before the second");
+    exact_wait(t, &a);
+    exact_judge(t, &b, EXACT_BITS_ALIGNED, at, 0);
+    exact_judge(t, &a, EXACT_BITS_NONE, 0, 0);
+}
+
+static void load(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 320, 500);
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    for (size_t turn = 0; turn < 2; turn++) {
+        exact_push_out(t);
+        /* the second time, both branches are there still */
+        ask(t, prompt, more(t, prompt, n), EXACT_BITS_SAME, 0, n);
+    }
+}
+
+static void load_range(exact_trial *t, size_t at) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 384, 500);
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    exact_push_out(t);
+    ask(t, prompt, more(t, prompt, at), EXACT_BITS_SAME, 0, at);
+}
+
+/* Odd cuts: the piece is loaded whole, and a part of it is kept. */
+static void range_in_piece(exact_trial *t) {
+    load_range(t, 257 + 2 * warm_rng_below(&t->rng, 50));
+}
+
+/* Cuts at a border of every piece size but the largest. */
+static void range_in_block(exact_trial *t) {
+    load_range(t, 64 * (1 + warm_rng_below(&t->rng, 5)));
+}
+
+static void mixed(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0}, other[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 320, 420), at = exact_size(t, 64, 256);
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    exact_push_out(t);
+    memcpy(other, prompt, n * sizeof *other);
+    exact_run(t, other, go_on(t, other, at, MORE_LEAST));
+    /* A load that begins inside a piece leaves a hole of the piece's beginning, which later cells fill: out of order. */
+    ask(t, prompt, more(t, prompt, n), at % t->piece_units ? EXACT_BITS_NONE : EXACT_BITS_ALIGNED, at, n - at);
+}
+
+/* The beginning of a prompt is resident as a whole: it is taken over, and the rest is loaded behind it. Its last unit was computed alone. */
+static void mixed_take_over(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 320, 420), at = exact_size(t, 64, 256);
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    exact_push_out(t);
+    exact_run(t, prompt, at);
+    ask(t, prompt, more(t, prompt, n), EXACT_BITS_NONE, at, n - at);
+}
+
+static void edit(exact_trial *t) {
+    int32_t first[EXACT_TEXT_MAX] = {0}, prompt[EXACT_TEXT_MAX];
+    size_t n = exact_size(t, 256, 320), at = exact_size(t, 64, 128), cut = exact_size(t, 64, 64), put = exact_size(t, 64, 100);
+    exact_words(t, first, n);
+    exact_run(t, first, n);
+    memcpy(prompt, first, n * sizeof *prompt);
+    go_on(t, prompt, at, put);
+    memcpy(prompt + at + put, first + at + cut, (n - at - cut) * sizeof *prompt);
+    ask(t, prompt, n - cut + put, EXACT_BITS_ALIGNED, at, 0);
+}
+
+/* Two generations that together exceed the context: the younger is parked, and goes on from the cache. */
+static void park(exact_trial *t) {
+    enum { N = 120, TOKENS = 276 };
+    int32_t prompt[N];
+    exact_request r[2];
+    for (size_t i = 0; i < 2; i++) {
+        exact_words(t, prompt, N);
+        exact_submit(t, &r[i], prompt, N, TOKENS, &exact_beside);
+    }
+    bool parked = false;
+    while (!r[0].ended || !r[1].ended) {
+        warm_sched_step(t->sched);
+        warm_sched_status st;
+        assert(!warm_sched_status_get(t->sched, &st));
+        parked |= st.n_parked > 0;
+        warm_sched_status_free(&st);
+    }
+    exact_expect(t, parked, "nobody was parked");
+    for (size_t i = 0; i < 2; i++) exact_judge(t, &r[i], EXACT_BITS_NONE, 0, 0);
+}
+
+/* Returns what was computed when the client left. */
+static size_t leave(exact_trial *t, const int32_t *prompt, size_t n) {
+    exact_request r;
+    exact_submit(t, &r, prompt, n, EXACT_TOKENS, NULL);
+    while (r.n_progress < 2) warm_sched_step(t->sched);
+    size_t n_computed = r.t.n_device + r.t.n_ram + r.t.n_computed;
+    warm_sched_cancel(t->sched, r.id);
+    exact_wait(t, &r);
+    exact_expect(t, r.err.code == WARM_ECANCELED && n_computed < n, "not canceled in mid-prefill: %s", r.err.text);
+    exact_script_free(&r.seen);
+    free(r.prompt);
+    exact_settle(t);
+    return n_computed;
+}
+
+static void leave_and_return(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 384, 500);
+    exact_words(t, prompt, n);
+    size_t known = leave(t, prompt, n);
+    ask(t, prompt, n, EXACT_BITS_SAME, known, 0);
+}
+
+static void leave_and_load(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 384, 500);
+    exact_words(t, prompt, n);
+    size_t known = leave(t, prompt, n);
+    exact_push_out(t);
+    ask(t, prompt, n, EXACT_BITS_SAME, 0, known);
+}
+
+static void damage(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    warm_unit units[EXACT_TEXT_MAX];
+    size_t n = exact_size(t, 320, 500), at = warm_rng_below(&t->rng, n);
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    exact_push_out(t);
+    for (size_t i = 0; i < n; i++) units[i] = (warm_unit)prompt[i];
+    uint8_t fingerprint[WARM_SCOPE_BYTES];
+    warm_scope_fingerprint(t->bench->engine->base.info->scope, NULL, NULL, fingerprint);
+    warm_scope *scope;
+    warm_path path;
+    warm_piece_view v;
+    assert(!warm_cache_scope(t->cache, fingerprint, &scope));
+    exact_expect(t, warm_cache_lookup(t->cache, scope, units, n, &path) == n, "not all of it was saved");
+    warm_path_piece(t->cache, &path, at, &v);
+    ((uint8_t *)v.data)[warm_rng_below(&t->rng, v.bytes)] ^= 0x10;
+    size_t good = v.start, whole = n + exact_size(t, MORE_LEAST, MORE_MOST);
+    warm_piece_unref(t->cache, v.piece);
+    warm_path_release(t->cache, &path);
+    exact_words(t, prompt + n, whole - n);
+    ask(t, prompt, whole, EXACT_BITS_SAME, 0, good);
+    warm_cache_stats st;
+    warm_cache_stats_get(t->cache, &st);
+    exact_expect(t, st.n_damaged == 1, "%llu damaged blocks were counted", (unsigned long long)st.n_damaged);
+    /* what was computed again was saved again */
+    exact_settle(t);
+    exact_push_out(t);
+    ask(t, prompt, more(t, prompt, whole > 500 ? n : whole), EXACT_BITS_SAME, 0, whole > 500 ? n : whole);
+}
+
+const exact_path exact_paths[] = {
+    {"reuse: taken over and extended", take_over, false},
+    {"reuse: turns of a conversation", turns, false},
+    {"reuse: the same prompt again", the_same_again, false},
+    {"fork of a resident", fork_resident, false},
+    {"fork of a running request", fork_running, false},
+    {"load", load, false},
+    {"load, cut inside a piece", range_in_piece, false},
+    {"load, cut inside a block", range_in_block, false},
+    {"load behind a fork", mixed, false},
+    {"load behind a taken over one", mixed_take_over, false},
+    {"edit in the middle", edit, false},
+    {"park and resume", park, true},
+    {"client left, then again", leave_and_return, false},
+    {"client left, then loaded", leave_and_load, false},
+    {"damaged piece", damage, false},
+};
+const size_t exact_n_paths = sizeof exact_paths / sizeof *exact_paths;

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tests/exact/exact_world.h - prompts through the scheduler and the cache on real models, and the judgement of what they answer.
+ *
+ * A bench is one configuration: a model, flash attention, KV types; two engines of it, one behind the scheduler and one for the
+ * runs without cache; and the noise that the latter show. A trial is one path through the cache, with a scheduler and a cache of its own.
+ * A judged request is forced on the tokens of its reference. Each one of its rows, and what its sequence consists of at the end,
+ * is looked at (DESIGN.md section 8):
+ *   (b) the first row equals the reference's bit for bit, where the trial says that it must;
+ *   (c) no logit is further from the reference's than 4 times the noise, and the likeliest token is another one only where the reference
+ *       itself had its two likeliest within twice the noise.
+ * Threads: one. */
+#ifndef WARM_TESTS_EXACT_WORLD_H
+#define WARM_TESTS_EXACT_WORLD_H
+
+#include "base/rng.h"
+#include "exact_reference.h"
+#include "sched/sched.h"
+
+enum { EXACT_CTX = 768, EXACT_UBATCH = 128, EXACT_TOKENS = 24, EXACT_TEXT_MAX = 2048 };
+
+typedef struct exact_setup {
+    const char *kind; /* of the model */
+    bool flash, q8;   /* q8: K in Q8_0, and with flash attention V too (libllama can't have V so without) */
+    unsigned threads;
+} exact_setup;
+
+typedef struct exact_bench {
+    exact_setup setup;
+    exact_engine *engine;
+    warm_engine *plain; /* NULL without seeds for noise: no requests are judged */
+    exact_noise noise;
+} exact_bench;
+
+/* Makes the models once per process, and ends it if anything can't be opened. */
+void exact_bench_open(exact_bench *b, const exact_setup *setup, size_t n_noise_seeds);
+void exact_bench_close(exact_bench *b);
+warm_engine *exact_open(const exact_setup *s, size_t n_ctx, size_t n_ubatch);
+
+/* What a path came to, over all its trials. */
+typedef struct exact_result {
+    size_t n_judged, n_bits_asked, n_bits_equal; /* requests; of their first rows */
+    size_t n_rows, n_rows_equal;
+    double most;         /* largest difference of a logit, in noises */
+    size_t n_exceptions; /* other tokens, where they may be other */
+    size_t n_violations;
+} exact_result;
+
+typedef struct exact_trial {
+    exact_bench *bench;
+    exact_result *result;
+    const char *path;
+    uint64_t seed;
+    warm_rng rng;
+    size_t align; /* sizes are multiples of it */
+    size_t piece_units;
+    warm_budget budget;
+    warm_store *store;
+    warm_cache *cache;
+    warm_worker *worker;
+    warm_sched *sched;
+} exact_trial;
+
+/* align 64: all cells lie where bits can't tell them from the reference's; 1: anywhere. */
+void exact_trial_open(exact_trial *t, exact_bench *b, exact_result *result, const char *path, uint64_t seed, size_t align,
+                      size_t piece_units);
+void exact_trial_close(exact_trial *t);
+/* A violation: counted and printed. */
+void exact_violate(exact_trial *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define exact_expect(t, what, ...)                                                                                                 \
+    do {                                                                                                                           \
+        if (!(what)) exact_violate(t, __VA_ARGS__);                                                                                \
+    } while (0)
+
+size_t exact_size(exact_trial *t, size_t least, size_t most); /* at random, a multiple of align */
+void exact_words(exact_trial *t, int32_t *out, size_t n);
+
+typedef struct exact_request {
+    int32_t *prompt;
+    size_t n_prompt, n_predict;
+    bool judged;
+    exact_script ref, seen;
+    warm_engine *engine;
+    enum exact_cells cells; /* of its sequence, when it ended */
+    uint64_t id;
+    bool ended;
+    warm_err err;
+    size_t n_progress;
+    warm_task_timings t;
+} exact_request;
+
+/* judged: the reference is computed first, in this layout; NULL: not judged. */
+void exact_submit(exact_trial *t, exact_request *r, const int32_t *prompt, size_t n, size_t n_predict, const exact_layout *judged);
+extern const exact_layout exact_alone, exact_beside;
+void exact_wait(exact_trial *t, exact_request *r);
+void exact_settle(exact_trial *t); /* until nothing is left to save */
+
+enum exact_bits {
+    EXACT_BITS_NONE,    /* units come from short chunks, or were generated */
+    EXACT_BITS_ALIGNED, /* other sequences' cells lie between: equal where that can't be seen */
+    EXACT_BITS_SAME     /* the cells are the reference's */
+};
+/* Judges an ended request and frees it. n_device and n_ram: where its units must have come from. */
+void exact_judge(exact_trial *t, exact_request *r, enum exact_bits bits, size_t n_device, size_t n_ram);
+
+/* Both, for a request of which nothing is asked but that it fills the context or the cache. Its cells are exactly its prompt's. */
+void exact_run(exact_trial *t, const int32_t *prompt, size_t n);
+/* Computes a prompt that needs nearly the whole context, so that nothing else stays in it. */
+void exact_push_out(exact_trial *t);
+
+#endif
