@@ -3,7 +3,8 @@
 # place is found relative to the program, so the installed tree can be moved, and the build tree removed.
 set_target_properties(warmslot PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/warmslot")
 install(TARGETS warmslot RUNTIME DESTINATION bin)
-install(DIRECTORY ${engine_lib_dir}/ DESTINATION lib/warmslot FILES_MATCHING PATTERN "lib*.so*")
+install(DIRECTORY ${engine_lib_dir}/ DESTINATION lib/warmslot
+  FILES_MATCHING PATTERN "libllama*.so*" PATTERN "libggml*.so*" PATTERN "libllama-server*" EXCLUDE)
 install(DIRECTORY ${engine_data_dir}/ DESTINATION share/warmslot/models
   FILES_MATCHING PATTERN "ggml-vocab-*.gguf" PATTERN "*.jinja")
 # The libraries of a llama.cpp build look in its build directory; the packages' already look beside themselves.
@@ -11,7 +12,8 @@ if(WARMSLOT_LLAMA)
   install(CODE [[
     file(GLOB libraries "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/lib/warmslot/lib*.so*")
     foreach(library IN LISTS libraries)
-      if(NOT IS_SYMLINK "${library}")
+      file(READ_ELF "${library}" RUNPATH runpath CAPTURE_ERROR error)
+      if(runpath AND NOT IS_SYMLINK "${library}")
         file(RPATH_SET FILE "${library}" NEW_RPATH "$ORIGIN")
       endif()
     endforeach()
