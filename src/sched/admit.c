@@ -147,6 +147,7 @@ static warm_seq *begin_seq(warm_sched *s, warm_slot *sl, const warm_plan *p, war
     }
     q->slot = sl;
     sl->seq = q;
+    if (s->urgent == q) s->urgent = NULL; /* nobody waits for its cells any more: they are needed */
     return q;
 }
 
