@@ -37,16 +37,22 @@ static size_t cells_needed(const warm_sched *s, bool ahead) {
     return sum;
 }
 
-/* Cells that running sequences list, shared ones once: what no resident can give back. */
-static size_t cells_running(const warm_sched *s) {
+static size_t count_new(uint8_t *seen, const warm_seq *q, size_t n) {
+    size_t found = 0;
+    for (size_t k = 0; k < n; k++) {
+        found += !seen[q->cells[k]];
+        seen[q->cells[k]] = 1;
+    }
+    return found;
+}
+
+/* Cells that running sequences list, and the first n_shared of src: what no resident can give back if src is shared. Shared ones count once. */
+static size_t cells_running(const warm_sched *s, const warm_seq *src, size_t n_shared) {
     uint8_t *seen = warm_xcalloc(s->pool.n_cells, 1);
-    size_t n = 0;
+    size_t n = src ? count_new(seen, src, n_shared) : 0;
     for (uint32_t i = 0; i < s->n_slots; i++) {
         const warm_seq *q = s->slots[i].seq;
-        for (size_t k = 0; q && k < q->n; k++) {
-            n += !seen[q->cells[k]];
-            seen[q->cells[k]] = 1;
-        }
+        if (q) n += count_new(seen, q, q->n);
     }
     free(seen);
     return n;
@@ -132,9 +138,8 @@ static warm_plan make_plan(warm_sched *s, const warm_task *t, const warm_unit *u
 /* Whether the plan could ever get its room with what runs now, all residents gone. Asked first, so that none is dropped in vain. */
 static bool could_fit(const warm_sched *s, const warm_task *t, const warm_plan *p, const warm_seq *src, size_t n,
                       size_t n_decoded) {
-    size_t shared = src && src->slot ? p->n_device : 0;
-    size_t need = n - shared + predict_reserve(s, t, n, n_decoded);
-    return cells_running(s) + cells_needed(s, true) + need <= s->info->n_ctx;
+    size_t need = n - p->n_device + predict_reserve(s, t, n, n_decoded);
+    return cells_running(s, src, p->n_device) + cells_needed(s, true) + need <= s->info->n_ctx;
 }
 
 static warm_seq *begin_seq(warm_sched *s, warm_slot *sl, const warm_plan *p, warm_seq *src) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * tests/sched/test_sched_room.c - what the scheduler does when room, luck or the budget runs out, watched through the engine's calls. */
+ * tests/sched/test_sched_room.c - what the scheduler does when room or the budget runs out, how it cuts its batches, and what it keeps of what went
+ * wrong, watched through the engine's calls. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,7 +25,8 @@ static void a_resident_that_is_continued_need_not_make_room(void **state) {
     while (stream.n_got < 3) warm_sched_step(w.sched);
     tokens_fill(prompt, 600, 2);
     request_run(&w, &r, prompt, 600, 3);
-    /* needs the cells of what has just ended and is not saved yet: it waits for that */
+    /* needs the cells of what has just ended and is not saved yet: it waits for
+   * that */
     tokens_fill(other, 1200, 3);
     request_submit(&w, &large, other, 1200, &(request_options){.n_predict = 1, .id_slot = -1});
     warm_sched_step(w.sched);
@@ -45,9 +47,39 @@ static void a_resident_that_is_continued_need_not_make_room(void **state) {
     world_close(&w);
 }
 
+static void cells_shared_with_a_running_task_are_needed_once(void **state) {
+    (void)state;
+    world w;
+    world_open(&w, &(world_options){.sim = {.n_ctx = 1024}, .n_slots = 2, .budget_bytes = 8 << 20});
+    int32_t prompt[MANY];
+    request r, a, b;
+    /* 600 that all begin with, and a hundred of its own: it is shared, not taken
+   * over */
+    tokens_fill(prompt, 700, 1);
+    request_run(&w, &r, prompt, 700, 1);
+    request_options o = {.n_predict = 100, .id_slot = -1, .ignore_eos = true};
+    tokens_fill(prompt + 600, 50, 2);
+    request_submit(&w, &a, prompt, 650, &o);
+    while (a.n_got < 3) warm_sched_step(w.sched);
+    tokens_fill(prompt + 600, 60, 3);
+    request_submit(&w, &b, prompt, 660, &o);
+    while (b.n_got < 3) warm_sched_step(w.sched);
+    assert_false(a.ended);
+    assert_int_equal(b.t.n_device, 600);
+    request_wait(&w, &a);
+    request_wait(&w, &b);
+    request_check(&w, &a);
+    request_check(&w, &b);
+    request_free(&r);
+    request_free(&a);
+    request_free(&b);
+    world_close(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_resident_that_is_continued_need_not_make_room),
+        cmocka_unit_test(cells_shared_with_a_running_task_are_needed_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
