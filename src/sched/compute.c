@@ -11,15 +11,17 @@
 #include "base/log.h"
 #include "sched/sched_internal.h"
 
-/* How much of `left` to take into `room` rows. */
-static size_t chunk_size(size_t left, size_t room) {
+/* How much of `left` to take into `room` rows; 0 = nothing, the next batch may have more. alone: no other prefill is in this batch, so it
+ * won't. */
+static size_t chunk_size(size_t left, size_t room, bool alone) {
     if (left <= room) return left;
     if (room < WARM_CHUNK_MIN) return 0;
     size_t rest = left - room;
     if (rest >= WARM_CHUNK_MIN) return room;
     /* 520 into 512 is 456 + 64 */
     size_t n = left - WARM_CHUNK_MIN;
-    return n >= WARM_CHUNK_MIN ? n : left / 2;
+    if (n >= WARM_CHUNK_MIN) return n;
+    return alone ? left / 2 : 0;
 }
 
 static size_t add_rows(warm_sched *s, warm_slot *sl, size_t row, size_t n) {
@@ -59,7 +61,7 @@ static size_t build_batch(warm_sched *s, size_t *n_generating) {
     if (limit < n + WARM_CHUNK_MIN) limit = n + WARM_CHUNK_MIN;
     if (limit > s->info->n_batch) limit = s->info->n_batch;
     for (warm_slot *sl; n < limit && (sl = oldest_prefill(s));) {
-        size_t chunk = chunk_size(sl->seq->n_want - sl->seq->n, limit - n);
+        size_t chunk = chunk_size(sl->seq->n_want - sl->seq->n, limit - n, n == *n_generating);
         /* With a limit below WARM_CHUNK_MIN there are only short chunks to be had. */
         if (!chunk && limit < WARM_CHUNK_MIN) chunk = limit - n;
         if (!chunk) break;

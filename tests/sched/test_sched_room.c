@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * tests/sched/test_sched_room.c - what the scheduler does when room or the budget runs out, how it cuts its batches, and what it keeps of what went
- * wrong, watched through the engine's calls. */
+ * tests/sched/test_sched_room.c - what the scheduler does when room or the budget runs out, how it cuts its batches, and what it
+ * keeps of what went wrong. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,17 @@
 
 enum { MANY = 2048 };
 
+/* The simulated engine's functions, some of them replaced. One world at a time. */
+static warm_engine_ops replaced;
+static const warm_engine_ops *real;
+
+static warm_engine_ops *replace_ops(world *w) {
+    real = w->engine->ops;
+    replaced = *real;
+    w->engine->ops = &replaced;
+    return &replaced;
+}
+
 static void a_resident_that_is_continued_need_not_make_room(void **state) {
     (void)state;
     world w;
@@ -25,8 +36,7 @@ static void a_resident_that_is_continued_need_not_make_room(void **state) {
     while (stream.n_got < 3) warm_sched_step(w.sched);
     tokens_fill(prompt, 600, 2);
     request_run(&w, &r, prompt, 600, 3);
-    /* needs the cells of what has just ended and is not saved yet: it waits for
-   * that */
+    /* needs the cells of what has just ended and is not saved yet: it waits for that */
     tokens_fill(other, 1200, 3);
     request_submit(&w, &large, other, 1200, &(request_options){.n_predict = 1, .id_slot = -1});
     warm_sched_step(w.sched);
@@ -53,8 +63,7 @@ static void cells_shared_with_a_running_task_are_needed_once(void **state) {
     world_open(&w, &(world_options){.sim = {.n_ctx = 1024}, .n_slots = 2, .budget_bytes = 8 << 20});
     int32_t prompt[MANY];
     request r, a, b;
-    /* 600 that all begin with, and a hundred of its own: it is shared, not taken
-   * over */
+    /* 600 that all begin with, and a hundred of its own: it is shared, not taken over */
     tokens_fill(prompt, 700, 1);
     request_run(&w, &r, prompt, 700, 1);
     request_options o = {.n_predict = 100, .id_slot = -1, .ignore_eos = true};
@@ -76,10 +85,45 @@ static void cells_shared_with_a_running_task_are_needed_once(void **state) {
     world_close(&w);
 }
 
+static size_t n_short; /* chunks of prefill below 64 units */
+
+static int watch_chunks(warm_engine *e, const warm_batch *b, warm_err *err) {
+    for (size_t i = 0; i < b->n;) {
+        size_t n = 1;
+        while (i + n < b->n && b->seq[i + n] == b->seq[i]) n++;
+        if (n > 1 && n < 64) n_short++;
+        i += n;
+    }
+    return real->decode(e, b, err);
+}
+
+static void no_prompt_is_cut_into_chunks_that_are_too_short(void **state) {
+    (void)state;
+    world w;
+    world_open(&w, &(world_options){.sim = {.n_ctx = 4096}, .n_slots = 2, .budget_bytes = 8 << 20});
+    int32_t prompt[MANY];
+    request a, b;
+    n_short = 0;
+    replace_ops(&w)->decode = watch_chunks;
+    request_options o = {.n_predict = 1, .id_slot = -1, .ignore_eos = true};
+    /* 440 of 512 rows are the first one's: what is left holds neither the second nor two halves of it that are long enough */
+    tokens_fill(prompt, 440, 1);
+    request_submit(&w, &a, prompt, 440, &o);
+    tokens_fill(prompt, 100, 2);
+    request_submit(&w, &b, prompt, 100, &o);
+    request_wait(&w, &a);
+    request_wait(&w, &b);
+    assert_int_equal(n_short, 0);
+    request_free(&a);
+    request_free(&b);
+    world_close(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_resident_that_is_continued_need_not_make_room),
         cmocka_unit_test(cells_shared_with_a_running_task_are_needed_once),
+        cmocka_unit_test(no_prompt_is_cut_into_chunks_that_are_too_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
