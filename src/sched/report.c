@@ -32,7 +32,7 @@ static void give_tokens(warm_slot *sl, warm_event *ev) {
     ev->n_tokens = sl->n_tokens;
     ev->probs = sl->probs;
     ev->top = sl->top;
-    ev->n_top = sl->n_tokens ? sl->n_top / sl->n_tokens : 0;
+    ev->n_top = sl->n_tokens ? sl->task->n_probs : 0;
     sl->tokens = NULL;
     sl->probs = sl->top = NULL;
     sl->n_tokens = sl->cap_tokens = sl->n_top = sl->cap_top = 0;
@@ -47,14 +47,15 @@ void warm__slot_note_token(warm_slot *sl, const warm_sampled *sampled) {
     }
     sl->tokens[sl->n_tokens] = sampled->token;
     sl->probs[sl->n_tokens++] = (warm_token_prob){.token = sampled->token, .p = sampled->p};
-    if (!sampled->n_probs) return;
-    if (sl->n_top + sampled->n_probs > sl->cap_top) {
-        sl->cap_top = (sl->n_top + sampled->n_probs) * 2;
+    size_t n_probs = sl->task->n_probs, n = sampled->n_probs < n_probs ? sampled->n_probs : n_probs;
+    if (!n_probs) return;
+    if (sl->n_top + n_probs > sl->cap_top) {
+        sl->cap_top = (sl->n_top + n_probs) * 2;
         sl->top = warm_realloc(sl->top, sl->cap_top * sizeof *sl->top);
         if (!sl->top) abort();
     }
-    memcpy(sl->top + sl->n_top, sampled->probs, sampled->n_probs * sizeof *sl->top);
-    sl->n_top += sampled->n_probs;
+    /* After sampling fewer may be left, and not as many for each token. */
+    for (size_t i = 0; i < n_probs; i++) sl->top[sl->n_top++] = i < n ? sampled->probs[i] : (warm_token_prob){.token = -1};
 }
 
 void warm__emit_tokens(warm_sched *s, warm_slot *sl) {

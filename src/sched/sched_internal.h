@@ -34,6 +34,7 @@ struct warm_task {
     warm_unit *units;
     size_t n_prompt;
     warm_sampler *sampler;
+    size_t n_probs; /* of each token, at most */
     warm_engine *engine;
     uint32_t seed;
     int32_t n_predict;

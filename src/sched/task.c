@@ -47,6 +47,8 @@ static int make_sampler(warm_task *t, const warm_task_options *o, warm_err *err)
         return warm_err_set(err, WARM_EIO, "no random numbers for a seed");
     }
     t->seed = sampling.seed;
+    t->n_probs = sampling.n_probs > 0 ? (size_t)sampling.n_probs : 0;
+    if (t->n_probs > t->engine->info->n_vocab) t->n_probs = t->engine->info->n_vocab;
     int rc = t->engine->ops->sampler_new(t->engine, &sampling, &t->sampler, err);
     /* The penalties look back into the prompt. */
     for (size_t i = 0; !rc && i < t->n_prompt; i++) {

@@ -43,7 +43,8 @@ typedef struct warm_event {
     size_t text_len;
     int32_t *tokens; /* ids behind `text` since the last event */
     size_t n_tokens;
-    /* TOKEN and DONE, with n_probs: one entry per token of `tokens`; n_top entries of top for each, in order. */
+    /* TOKEN and DONE, with n_probs: one entry per token of `tokens`; n_top entries of top for each, in order: where fewer are left after
+     * sampling, the last ones have token -1. */
     warm_token_prob *probs;
     warm_token_prob *top;
     size_t n_top;

@@ -119,11 +119,62 @@ static void no_prompt_is_cut_into_chunks_that_are_too_short(void **state) {
     world_close(&w);
 }
 
+static struct {
+    size_t n_tokens, n_top;
+    warm_token_prob top[8];
+} seen;
+
+static void keep_probs(void *ud, warm_event *ev) {
+    bool *ended = ud;
+    *ended |= ev->type == WARM_EV_DONE || ev->type == WARM_EV_FAILED;
+    if (ev->n_tokens > 1) {
+        seen.n_tokens = ev->n_tokens;
+        seen.n_top = ev->n_top;
+        assert_true(ev->n_tokens * ev->n_top <= 8);
+        memcpy(seen.top, ev->top, ev->n_tokens * ev->n_top * sizeof *ev->top);
+    }
+    warm_event_free(ev);
+}
+
+/* The first token has three candidates left, the second only one; both print as half a character. */
+static int sample_fewer(warm_engine *e, warm_sampler *s, size_t row, warm_sampled *out, warm_err *err) {
+    static size_t calls;
+    int rc = real->sample(e, s, row, out, err);
+    out->token = calls++ % 2 ? 0xa9 + 1 : 0xc3 + 1;
+    out->n_probs = out->token == 0xc3 + 1 ? 3 : 1;
+    for (size_t i = 0; i < out->n_probs; i++) out->probs[i].token = out->token + (int32_t)i;
+    return rc;
+}
+
+static void each_token_keeps_its_own_candidates(void **state) {
+    (void)state;
+    world w;
+    world_open(&w, &(world_options){.sim = {.n_ctx = 1024}});
+    replace_ops(&w)->sample = sample_fewer;
+    bool ended = false;
+    warm_task_options to = {.n_tokens = 1, .n_predict = 2, .id_slot = -1, .emit = keep_probs, .ud = &ended};
+    warm_sampling_default(&to.sampling);
+    to.sampling.n_probs = 3;
+    to.tokens = calloc(1, sizeof *to.tokens);
+    warm_task *t;
+    assert_int_equal(warm_task_new(w.engine, &to, &t, NULL), 0);
+    warm_sched_submit(w.sched, t);
+    while (!ended) warm_sched_step(w.sched);
+    assert_int_equal(seen.n_tokens, 2);
+    assert_int_equal(seen.n_top, 3);
+    for (int32_t i = 0; i < 3; i++) assert_int_equal(seen.top[i].token, 0xc3 + 1 + i);
+    assert_int_equal(seen.top[3].token, 0xa9 + 1);
+    assert_int_equal(seen.top[4].token, -1);
+    assert_int_equal(seen.top[5].token, -1);
+    world_close(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_resident_that_is_continued_need_not_make_room),
         cmocka_unit_test(cells_shared_with_a_running_task_are_needed_once),
         cmocka_unit_test(no_prompt_is_cut_into_chunks_that_are_too_short),
+        cmocka_unit_test(each_token_keeps_its_own_candidates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
