@@ -139,6 +139,7 @@ typedef struct warm_engine_ops {
     void (*sampler_free)(warm_engine *e, warm_sampler *s);
     /* Feeds prompt tokens to the penalties (generated = false), or the token just sampled (true: the grammar too). */
     int (*sampler_accept)(warm_engine *e, warm_sampler *s, int32_t token, bool generated, warm_err *err);
+    /* WARM_ECORRUPT: the row's logits are not numbers, so the state behind it must not be kept. */
     int (*sample)(warm_engine *e, warm_sampler *s, size_t row, warm_sampled *out, warm_err *err);
 
     void (*close)(warm_engine *e);

@@ -264,7 +264,7 @@ int sample_row(engine &e, warm_sampler &s, size_t row, warm_sampled *out) {
     if (s.broken) fail(WARM_EENGINE, "the text is against the grammar");
     const float *logits = e.ops->logits(&e, row);
     if (!logits) fail(WARM_EINVAL, "row %zu of the last batch has no logits", row);
-    if (has_nan(logits, e.info_.n_vocab)) fail(WARM_EENGINE, "the computed logits are not numbers");
+    if (has_nan(logits, e.info_.n_vocab)) fail(WARM_ECORRUPT, "the computed logits are not numbers");
     warm_sampled got = {};
     got.token = common_sampler_sample(s.smpl.get(), e.ctx.get(), (int32_t)row);
     if (!is_possible(s)) {

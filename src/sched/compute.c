@@ -150,10 +150,30 @@ static void take_token(warm_sched *s, warm_slot *sl, const warm_sampled *sampled
     sl->state = WARM_SLOT_GENERATING;
 }
 
+/* Its cells are not to be kept: the sequence goes without being saved. */
+static void fail_with_cells(warm_sched *s, warm_slot *sl, const warm_err *err) {
+    warm_seq *q = sl->seq;
+    sl->seq = NULL;
+    warm__seq_drop(s, q);
+    warm__slot_fail(s, sl, err);
+}
+
+/* Nor is what was saved of it while it was computed. */
+static void fail_with_state(warm_sched *s, warm_slot *sl, const warm_err *err) {
+    const warm_seq *q = sl->seq;
+    size_t computed_from = sl->t.n_device + sl->t.n_ram;
+    if (q->has_path && q->path.n_units > computed_from) warm_cache_quarantine(s->o.cache, &q->path, computed_from);
+    fail_with_cells(s, sl, err);
+}
+
 static void sample(warm_sched *s, warm_slot *sl) {
     warm_err err = {0};
     warm_sampled sampled;
     int rc = s->e->ops->sample(s->e, sl->task->sampler, (size_t)sl->row, &sampled, &err);
+    if (rc == WARM_ECORRUPT) {
+        fail_with_state(s, sl, &err);
+        return;
+    }
     if (!rc) rc = s->e->ops->sampler_accept(s->e, sl->task->sampler, sampled.token, true, &err);
     if (rc) {
         warm__slot_fail(s, sl, &err);
@@ -162,16 +182,11 @@ static void sample(warm_sched *s, warm_slot *sl) {
     take_token(s, sl, &sampled);
 }
 
-/* The cells of this batch are undefined: its tasks fail, their sequences go without being saved. */
+/* The cells of this batch are undefined. */
 static void fail_batch(warm_sched *s, const warm_err *err) {
     warm_log_error("sched", "decode failed: %s", err->text);
     for (uint32_t i = 0; i < s->n_slots; i++) {
-        warm_slot *sl = &s->slots[i];
-        if (!sl->n_chunk) continue;
-        warm_seq *q = sl->seq;
-        sl->seq = NULL;
-        warm__seq_drop(s, q);
-        warm__slot_fail(s, sl, err);
+        if (s->slots[i].n_chunk) fail_with_cells(s, &s->slots[i], err);
     }
 }
 

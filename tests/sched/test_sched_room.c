@@ -119,6 +119,31 @@ static void no_prompt_is_cut_into_chunks_that_are_too_short(void **state) {
     world_close(&w);
 }
 
+static int sample_fails(warm_engine *e, warm_sampler *s, size_t row, warm_sampled *out, warm_err *err) {
+    (void)e, (void)s, (void)row, (void)out;
+    return warm_err_set(err, WARM_ECORRUPT, "the computed logits are not numbers");
+}
+
+static void state_whose_logits_are_not_numbers_is_not_kept(void **state) {
+    (void)state;
+    world w;
+    world_open(&w, &(world_options){.sim = {.n_ctx = 4096, .n_ubatch = 128}, .budget_bytes = 8 << 20});
+    int32_t prompt[MANY];
+    request r;
+    replace_ops(&w)->sample = sample_fails;
+    tokens_fill(prompt, 600, 1);
+    request_submit(&w, &r, prompt, 600, &(request_options){.n_predict = 5, .id_slot = -1});
+    request_wait(&w, &r);
+    assert_int_equal(r.err.code, WARM_ECORRUPT);
+    request_free(&r);
+    world_settle(&w);
+    w.engine->ops = real;
+    request_run(&w, &r, prompt, 600, 5);
+    assert_int_equal(r.t.n_computed, 600);
+    request_free(&r);
+    world_close(&w);
+}
+
 static struct {
     size_t n_tokens, n_top;
     warm_token_prob top[8];
@@ -174,6 +199,7 @@ int main(void) {
         cmocka_unit_test(a_resident_that_is_continued_need_not_make_room),
         cmocka_unit_test(cells_shared_with_a_running_task_are_needed_once),
         cmocka_unit_test(no_prompt_is_cut_into_chunks_that_are_too_short),
+        cmocka_unit_test(state_whose_logits_are_not_numbers_is_not_kept),
         cmocka_unit_test(each_token_keeps_its_own_candidates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
