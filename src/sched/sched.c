@@ -173,12 +173,13 @@ static bool take_messages(warm_sched *s) {
             break;
         case WARM_MSG_BUDGET:
             s->budget_wanted = (size_t)m->n;
+            s->budget_pending = true;
             break;
         }
         free(m);
         m = next;
     }
-    if (s->budget_wanted && s->o.cache && !warm_cache_set_budget(s->o.cache, s->budget_wanted)) s->budget_wanted = 0;
+    if (s->budget_pending && s->o.cache && !warm_cache_set_budget(s->o.cache, s->budget_wanted)) s->budget_pending = false;
     return did;
 }
 

@@ -111,7 +111,7 @@ struct warm_sched {
     warm_engine *e;
     const warm_engine_info *info;
     warm_kv *kv; /* NULL without cache */
-    uint32_t n_slots, n_seqs, max_residents;
+    uint32_t n_slots, n_seqs;
     warm_slot *slots;
     warm_seq *seqs;
     warm_pool pool;
@@ -122,7 +122,8 @@ struct warm_sched {
     bool queue_changed;           /* admission is worth trying again */
     warm_seq *urgent;             /* a resident that has to be saved before it can make room */
     uint64_t engine_ns, eager_ns; /* time in decode; time in saves beside it */
-    size_t budget_wanted;         /* a lowered budget that pinned blocks still exceed; 0 = none */
+    size_t budget_wanted;
+    bool budget_pending; /* budget_wanted is new, or pinned blocks still exceed it */
     /* batch */
     int32_t *b_token, *b_pos, *b_seq;
     uint8_t *b_want;

@@ -144,6 +144,24 @@ static void state_whose_logits_are_not_numbers_is_not_kept(void **state) {
     world_close(&w);
 }
 
+static void a_budget_of_nothing_empties_the_cache(void **state) {
+    (void)state;
+    world w;
+    world_open(&w, &(world_options){.sim = {.n_ctx = 4096}, .budget_bytes = 8 << 20});
+    int32_t prompt[MANY];
+    request r;
+    tokens_fill(prompt, 600, 1);
+    request_run(&w, &r, prompt, 600, 5);
+    request_free(&r);
+    world_settle(&w);
+    warm_sched_set_budget(w.sched, 0);
+    world_settle(&w);
+    warm_cache_stats st;
+    warm_cache_stats_get(w.cache, &st);
+    assert_int_equal(st.n_blocks, 0);
+    world_close(&w);
+}
+
 static struct {
     size_t n_tokens, n_top;
     warm_token_prob top[8];
@@ -200,6 +218,7 @@ int main(void) {
         cmocka_unit_test(cells_shared_with_a_running_task_are_needed_once),
         cmocka_unit_test(no_prompt_is_cut_into_chunks_that_are_too_short),
         cmocka_unit_test(state_whose_logits_are_not_numbers_is_not_kept),
+        cmocka_unit_test(a_budget_of_nothing_empties_the_cache),
         cmocka_unit_test(each_token_keeps_its_own_candidates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
