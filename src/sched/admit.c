@@ -116,22 +116,30 @@ bool warm__make_room_for_step(warm_sched *s) {
     return true;
 }
 
-static warm_plan make_plan(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, warm_plan_seq *seqs,
+/* What the tree has of all units but the last, which is always computed. Pinned before room is made: that must not evict what it is made for. */
+static warm_path look_up(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n) {
+    warm_path path = {0};
+    warm_scope *scope;
+    if (s->kv && t->cache_prompt && !warm_cache_scope(s->o.cache, t->fingerprint, &scope))
+        warm_cache_lookup(s->o.cache, scope, units, n - 1, &path);
+    return path;
+}
+
+static warm_plan make_plan(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, size_t n_tree, warm_plan_seq *seqs,
                            warm_seq **who) {
-    warm_plan_input in = {
-        .n_prompt = n, .seqs = seqs, .ranges = s->info->ranges, .compute_ns_per_unit = s->rates.prefill_ns_per_unit};
+    warm_plan_input in = {.n_prompt = n,
+                          .seqs = seqs,
+                          .ranges = s->info->ranges,
+                          .n_tree = n_tree,
+                          .compute_ns_per_unit = s->rates.prefill_ns_per_unit};
     for (uint32_t i = 0; t->cache_prompt && i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
         if (!q->in_use || !q->cached || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint)) continue;
         seqs[in.n_seqs] = (warm_plan_seq){.n = q->n, .n_match = warm__seq_match(q, units, n), .running = q->slot != NULL};
         who[in.n_seqs++] = q;
     }
-    warm_scope *scope;
-    if (s->kv && t->cache_prompt && !warm_cache_scope(s->o.cache, t->fingerprint, &scope)) {
-        in.n_tree = warm_cache_match(s->o.cache, scope, units, n);
-        double rate = warm_kv_rates_get(s->kv).load_bytes_per_ns;
-        if (rate > 0) in.load_ns_per_unit = (double)s->e->ops->state_bytes(s->e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS / rate;
-    }
+    double rate = s->kv ? warm_kv_rates_get(s->kv).load_bytes_per_ns : 0;
+    if (rate > 0) in.load_ns_per_unit = (double)s->e->ops->state_bytes(s->e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS / rate;
     return warm_plan_make(&in);
 }
 
@@ -165,39 +173,41 @@ static void unbegin(warm_sched *s, warm_slot *sl, bool taken_over) {
     if (!taken_over) warm__seq_drop(s, q);
 }
 
-static void begin_load(warm_sched *s, warm_slot *sl, size_t n_load) {
+/* Takes the path, which is what the plan was made with. */
+static void begin_load(warm_sched *s, warm_slot *sl, size_t n_load, warm_path path) {
     warm_seq *q = sl->seq;
-    warm_scope *scope;
     sl->state = WARM_SLOT_PREFILL;
-    if (q->has_path) {
+    if (q->has_path) warm_path_release(s->o.cache, &q->path);
+    q->has_path = path.block_ != NULL;
+    q->path = path;
+    if (path.n_units <= q->n) return;
+    if (n_load > q->n) {
+        sl->load = warm_kv_load_begin(s->kv, q->id, &q->path, q->n);
+        sl->state = WARM_SLOT_LOADING;
+    } else { /* dearer than computing: a path must not be ahead of its sequence, so it is looked up again when there is something to save */
         warm_path_release(s->o.cache, &q->path);
         q->has_path = false;
     }
-    if (!s->kv || !q->cached || warm_cache_scope(s->o.cache, q->fingerprint, &scope)) return;
-    warm_cache_lookup(s->o.cache, scope, q->units, n_load, &q->path);
-    q->has_path = true;
-    if (q->path.n_units <= q->n) return;
-    sl->load = warm_kv_load_begin(s->kv, q->id, &q->path, q->n);
-    sl->state = WARM_SLOT_LOADING;
 }
 
 /* Tries to give the slot's task (new or parked) its sequence. units[0..n) have to be in the context before the next token is sampled. */
 static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n) {
     warm_plan_seq *seqs = warm_xcalloc(s->n_seqs, sizeof *seqs);
     warm_seq **who = warm_xcalloc(s->n_seqs, sizeof *who);
-    warm_plan p = make_plan(s, sl->task, units, n, seqs, who);
-    warm_seq *src = p.seq >= 0 ? who[p.seq] : NULL;
+    warm_path path = look_up(s, sl->task, units, n);
+    warm_plan p = make_plan(s, sl->task, units, n, path.n_units, seqs, who);
+    warm_seq *q, *src = p.seq >= 0 ? who[p.seq] : NULL;
     free(seqs);
     free(who);
-    if (!could_fit(s, sl->task, &p, src, n, sl->n_decoded)) return false;
+    if (!could_fit(s, sl->task, &p, src, n, sl->n_decoded)) goto no_room;
     /* Before room is made: that may drop the sequence it diverged from. */
     if (!sl->n_parked) warm__note_divergence(s, sl, src && p.n_known == p.n_device ? src : NULL, p.n_known);
-    warm_seq *q = begin_seq(s, sl, &p, src);
-    if (!q) return false;
+    q = begin_seq(s, sl, &p, src);
+    if (!q) goto no_room;
     warm__seq_want(q, units, n);
     if (!make_room(s, true, false)) {
         unbegin(s, sl, p.take_over);
-        return false;
+        goto no_room;
     }
     if (!sl->n_parked) {
         sl->t.n_device = p.n_device;
@@ -205,8 +215,12 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     }
     q->saved = false;
     q->refused_at = 0;
-    begin_load(s, sl, p.n_load);
+    begin_load(s, sl, p.n_load, path);
     return true;
+
+no_room:
+    warm_path_release(s->o.cache, &path);
+    return false;
 }
 
 static bool resume_parked(warm_sched *s, bool *waiting) {

@@ -85,6 +85,28 @@ static void cells_shared_with_a_running_task_are_needed_once(void **state) {
     world_close(&w);
 }
 
+static void what_is_about_to_be_loaded_is_not_evicted_to_make_room(void **state) {
+    (void)state;
+    world w;
+    world_open(&w, &(world_options){.sim = {.n_ctx = 800}, .budget_bytes = 8 << 20}); /* cells for one conversation */
+    int32_t prompt[MANY];
+    request r;
+    tokens_fill(prompt, 600, 1);
+    request_run(&w, &r, prompt, 600, 1);
+    request_free(&r);
+    world_settle(&w);
+    tokens_fill(prompt, 600, 2);
+    request_run(&w, &r, prompt, 600, 1);
+    request_free(&r);
+    /* memory for both but for the end of the second, which is still to be saved when its cells are needed */
+    warm_sched_set_budget(w.sched, w.budget.used_bytes);
+    tokens_fill(prompt, 600, 1);
+    request_run(&w, &r, prompt, 600, 1);
+    assert_int_equal(r.t.n_ram, 599);
+    request_free(&r);
+    world_close(&w);
+}
+
 static size_t n_short; /* chunks of prefill below 64 units */
 
 static int watch_chunks(warm_engine *e, const warm_batch *b, warm_err *err) {
@@ -216,6 +238,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_resident_that_is_continued_need_not_make_room),
         cmocka_unit_test(cells_shared_with_a_running_task_are_needed_once),
+        cmocka_unit_test(what_is_about_to_be_loaded_is_not_evicted_to_make_room),
         cmocka_unit_test(no_prompt_is_cut_into_chunks_that_are_too_short),
         cmocka_unit_test(state_whose_logits_are_not_numbers_is_not_kept),
         cmocka_unit_test(a_budget_of_nothing_empties_the_cache),
