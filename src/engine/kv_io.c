@@ -157,13 +157,20 @@ size_t warm_kv_piece_units(const warm_kv *kv) {
     return units;
 }
 
+bool warm_kv_has_whole(const warm_kv *kv, const warm_path *p, size_t n) {
+    size_t start, count, whole, piece_units = warm_kv_piece_units(kv);
+    if (!warm_cache_next_piece(kv->o.cache, p, n, piece_units, &start, &count)) return false;
+    /* As many as it would have if the sequence were long enough: a block goes on with the size it was begun with. */
+    return warm_cache_next_piece(kv->o.cache, p, n + WARM_BLOCK_UNITS, piece_units, &start, &whole) && count == whole;
+}
+
 int warm_kv_save(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units, size_t n, bool whole_only) {
     warm_cache *c = kv->o.cache;
     warm_engine *e = kv->o.engine;
     size_t start, count, piece_units = warm_kv_piece_units(kv);
     warm_cache_advance(c, p, units, n);
     if (!warm_cache_next_piece(c, p, n, piece_units, &start, &count)) return 0;
-    if (whole_only && count < piece_units && (start + count) % WARM_BLOCK_UNITS) return 0;
+    if (whole_only && !warm_kv_has_whole(kv, p, n)) return 0;
 
     warm_save save;
     int rc = warm_cache_save_begin(c, p, start, count, piece_units, e->ops->state_bytes(e, count), &save);

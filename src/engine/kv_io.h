@@ -40,6 +40,9 @@ warm_kv_rates warm_kv_rates_get(const warm_kv *kv);
 /* Units of a piece begun now: the power of two in WARM_PIECE_MIN..WARM_BLOCK_UNITS that half a slice moves. */
 size_t warm_kv_piece_units(const warm_kv *kv);
 
+/* Whether the next piece of a sequence of n units behind *p is full. The path is taken as it is, not moved over what the tree has. */
+bool warm_kv_has_whole(const warm_kv *kv, const warm_path *p, size_t n);
+
 /* Saves the next piece of units[0..n), which are the cells 0..n-1 of sequence seq, behind *p; first moves *p over what the tree has already.
  * whole_only: a piece that is not full yet is left for later. Returns 1 = saved one, 0 = nothing to save, or WARM_E* (WARM_EFULL: no
  * room; nothing was lost but the saving). */

@@ -80,7 +80,7 @@ static bool load_one(warm_sched *s, warm_slot *sl) {
 static bool wants_save(const warm_sched *s, const warm_seq *q) {
     if (!q->cached || q->slot->state == WARM_SLOT_LOADING) return false;
     if (q->refused_at && q->n < q->refused_at + WARM_BLOCK_UNITS) return false;
-    return q->n >= (q->has_path ? q->path.n_units : 0) + warm_kv_piece_units(s->kv);
+    return q->has_path ? warm_kv_has_whole(s->kv, &q->path, q->n) : q->n >= WARM_PIECE_MIN;
 }
 
 static warm_seq *next_to_save(warm_sched *s) {
@@ -118,11 +118,8 @@ bool warm__cache_slice(warm_sched *s) {
         bool saved = warm__save_one(s, q);
         if (busy) s->eager_ns += warm__sched_now(s) - now;
         if (q == s->urgent && q->saved) s->urgent = NULL;
-        if (!saved && q->slot) {
-            if (!q->refused_at) break;
-            continue;
-        }
-        did = true;
+        /* Nothing to save after all, or no room: wants_save now says so, too. */
+        if (saved || !q->slot) did = true;
     }
     return did;
 }
