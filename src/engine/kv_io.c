@@ -50,7 +50,6 @@ struct warm_kv_load {
 struct warm_kv {
     warm_kv_options o;
     double save_rate, load_rate;
-    uint64_t save_ns, load_ns;
     unsigned n_jobs;
     pthread_mutex_t lock; /* guards done and signals finished */
     pthread_cond_t finished;
@@ -136,15 +135,13 @@ void warm_kv_poll(warm_kv *kv) {
     }
 }
 
-static void rate_add(double *rate, uint64_t *sum_ns, size_t bytes, uint64_t ns) {
-    *sum_ns += ns;
+static void rate_add(double *rate, size_t bytes, uint64_t ns) {
     double now = (double)bytes / (double)(ns ? ns : 1);
     *rate = *rate > 0 ? *rate + (now - *rate) / 8 : now;
 }
 
 warm_kv_rates warm_kv_rates_get(const warm_kv *kv) {
-    return (warm_kv_rates){
-        .save_bytes_per_ns = kv->save_rate, .load_bytes_per_ns = kv->load_rate, .save_ns = kv->save_ns, .load_ns = kv->load_ns};
+    return (warm_kv_rates){.save_bytes_per_ns = kv->save_rate, .load_bytes_per_ns = kv->load_rate};
 }
 
 size_t warm_kv_piece_units(const warm_kv *kv) {
@@ -184,7 +181,7 @@ int warm_kv_save(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units,
         warm_log_error("kv", "saving units %zu..%zu failed: %s", start, start + count, written < 0 ? err.text : "unexpected size");
         return written < 0 ? (int)written : WARM_EENGINE;
     }
-    rate_add(&kv->save_rate, &kv->save_ns, save.bytes, ns);
+    rate_add(&kv->save_rate, save.bytes, ns);
     warm_piece_view v;
     rc = warm_cache_save_commit(c, p, &save, units, &v);
     if (rc) return rc;
@@ -235,7 +232,7 @@ int64_t warm_kv_load_next(warm_kv *kv, warm_kv_load *l) {
         if (rc != WARM_EFULL) warm_log_error("kv", "loading units %zu..%zu failed: %s", l->pos, to, err.text);
         return rc;
     }
-    rate_add(&kv->load_rate, &kv->load_ns, en->view.bytes, ns);
+    rate_add(&kv->load_rate, en->view.bytes, ns);
     size_t moved = to - l->pos;
     l->pos = to;
     warm_piece_unref(kv->o.cache, en->view.piece);

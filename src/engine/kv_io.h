@@ -34,7 +34,6 @@ void warm_kv_poll(warm_kv *kv);
 
 typedef struct warm_kv_rates {
     double save_bytes_per_ns, load_bytes_per_ns; /* 0 = not measured yet */
-    uint64_t save_ns, load_ns;                   /* sums since start */
 } warm_kv_rates;
 warm_kv_rates warm_kv_rates_get(const warm_kv *kv);
 /* Units of a piece begun now: the power of two in WARM_PIECE_MIN..WARM_BLOCK_UNITS that half a slice moves. */

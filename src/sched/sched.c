@@ -38,7 +38,6 @@ int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err)
     s->info = info;
     s->n_slots = o->n_slots;
     s->n_seqs = info->n_seq_max;
-    if (o->max_residents && o->n_slots + o->max_residents < s->n_seqs) s->n_seqs = o->n_slots + o->max_residents;
     s->slots = warm_xcalloc(s->n_slots, sizeof *s->slots);
     for (uint32_t i = 0; i < s->n_slots; i++) s->slots[i] = (warm_slot){.id = (int32_t)i, .row = -1};
     s->seqs = warm_xcalloc(s->n_seqs, sizeof *s->seqs);

@@ -39,7 +39,6 @@ void world_open(world *w, const world_options *o) {
                              .worker = w->worker,
                              .clock = &w->clock,
                              .n_slots = o->n_slots ? o->n_slots : 1,
-                             .max_residents = o->max_residents,
                              .slice_ns = o->slice_ns};
     assert(!warm_sched_new(&so, &w->sched, NULL));
 }

@@ -28,8 +28,7 @@ typedef struct world_options {
     uint32_t n_slots;    /* 0 = 1 */
     size_t budget_bytes; /* 0 = no cache */
     unsigned n_threads;  /* of the worker */
-    uint32_t max_residents;
-    uint64_t slice_ns; /* small ones make small pieces */
+    uint64_t slice_ns;   /* small ones make small pieces */
 } world_options;
 
 void world_open(world *w, const world_options *o);
