@@ -128,7 +128,8 @@ typedef struct warm_engine_ops {
     /* Copies the state of [p0, p0+n) of seq into dst (cap >= state_bytes(n)). Changes no sequence. Returns the bytes written or WARM_E*. */
     int64_t (*state_save)(warm_engine *e, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err);
     /* Appends [p0, p1) of a saved state, which covers positions [first, first+n), to seq, which ends at p0. On failure the sequence is
-     * as before. WARM_EFULL: no free cells (a load needs n free cells, also when fewer are kept). */
+     * as before. WARM_EFULL: no free cells (a load needs n free cells, also when fewer are kept). WARM_ECORRUPT: these bytes are no state
+     * of these units. */
     int (*state_load)(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
                       warm_err *err);
     /* First and last position of a sequence in the context, -1 when it is empty, and their number is not checked. For tests and assertions. */

@@ -211,23 +211,28 @@ warm_kv_load *warm_kv_load_begin(warm_kv *kv, int32_t seq, const warm_path *p, s
     return l;
 }
 
+static int put_aside(warm_kv *kv, const warm_kv_load *l, const char *why) {
+    const warm_piece_view *v = &l->window[l->head].view;
+    warm_log_warn("kv", "units %zu..%zu are damaged: quarantined, to be computed again: %s", v->start, v->start + v->n_units, why);
+    warm_cache_quarantine(kv->o.cache, &l->path, l->pos);
+    return WARM_ECORRUPT;
+}
+
 int64_t warm_kv_load_next(warm_kv *kv, warm_kv_load *l) {
     warm_engine *e = kv->o.engine;
     if (l->pos >= l->path.n_units) return WARM_ENOTFOUND;
     struct entry *en = &l->window[l->head];
     if (en->state == ENTRY_PENDING) return 0;
+    if (en->state == ENTRY_BAD) return put_aside(kv, l, "the checksum is wrong");
     size_t first = en->view.start, end = first + en->view.n_units;
-    if (en->state == ENTRY_BAD) {
-        warm_log_warn("kv", "units %zu..%zu are damaged: quarantined, to be computed again", first, end);
-        warm_cache_quarantine(kv->o.cache, &l->path, l->pos);
-        return WARM_ECORRUPT;
-    }
     size_t to = end < l->path.n_units ? end : l->path.n_units;
     warm_err err = {0};
     uint64_t t0 = warm_clock_now(kv->o.clock);
     int rc = e->ops->state_load(e, l->seq, en->view.data, en->view.bytes, (int32_t)first, en->view.n_units, (int32_t)l->pos,
                                 (int32_t)to, &err);
     uint64_t ns = warm_clock_now(kv->o.clock) - t0;
+    /* Damage from before the checksum was computed: the next one would run into it, too. */
+    if (rc == WARM_ECORRUPT) return put_aside(kv, l, err.text);
     if (rc) {
         if (rc != WARM_EFULL) warm_log_error("kv", "loading units %zu..%zu failed: %s", l->pos, to, err.text);
         return rc;

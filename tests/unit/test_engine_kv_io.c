@@ -148,10 +148,39 @@ static void a_short_piece_is_left_until_it_is_whole(void **state) {
     rig_close(&r);
 }
 
+static int load_corrupt(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
+                        warm_err *err) {
+    (void)e, (void)seq, (void)src, (void)bytes, (void)first, (void)n, (void)p0, (void)p1;
+    return warm_err_set(err, WARM_ECORRUPT, "not a state of these units");
+}
+
+static void a_state_that_the_engine_calls_damaged_is_quarantined(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r);
+    prompt p;
+    prompt_open(&r, &p, 0, 600);
+    save_whole(&r, &p);
+    assert_int_equal(p.path.n_units, 592);
+    const warm_engine_ops *real = r.engine->ops;
+    warm_engine_ops ops = *real;
+    ops.state_load = load_corrupt;
+    r.engine->ops = &ops;
+    warm_kv_load *l = warm_kv_load_begin(r.kv, 1, &p.path, 0);
+    warm_kv_poll(r.kv);
+    assert_int_equal(warm_kv_load_next(r.kv, l), WARM_ECORRUPT);
+    warm_kv_load_end(r.kv, l, NULL);
+    assert_int_equal(warm_cache_match(r.cache, r.scope, p.units, 600), 0);
+    r.engine->ops = real;
+    warm_path_release(r.cache, &p.path);
+    rig_close(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_piece_is_whole_by_the_size_of_its_own_block),
         cmocka_unit_test(a_short_piece_is_left_until_it_is_whole),
+        cmocka_unit_test(a_state_that_the_engine_calls_damaged_is_quarantined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
