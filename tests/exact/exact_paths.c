@@ -166,6 +166,22 @@ static void edit(exact_trial *t) {
     ask(t, prompt, n - cut + put, EXACT_BITS_ALIGNED, at, 0);
 }
 
+/* The same with both texts in the cache only: the end of the second is there, but behind another beginning, and is of no use. */
+static void edit_and_load(exact_trial *t) {
+    enum { AT = WARM_BLOCK_UNITS };
+    int32_t first[EXACT_TEXT_MAX] = {0}, prompt[EXACT_TEXT_MAX];
+    size_t n = exact_size(t, AT + 64, 400), at = exact_size(t, 64, 192);
+    exact_words(t, first, n);
+    exact_run(t, first, n);
+    memcpy(prompt, first, n * sizeof *prompt);
+    go_on(t, prompt, at, n - at);
+    if (prompt[AT] == first[AT]) prompt[AT] = first[AT] == 100 ? 101 : 100;
+    exact_run(t, prompt, n);
+    exact_push_out(t);
+    memcpy(prompt, first, AT * sizeof *prompt);
+    ask(t, prompt, more(t, prompt, n), EXACT_BITS_SAME, 0, AT);
+}
+
 /* Two generations that together exceed the context: the younger is parked, and goes on from the cache. */
 static void park(exact_trial *t) {
     enum { N = 120, TOKENS = 276 };
@@ -193,7 +209,7 @@ static size_t leave(exact_trial *t, const int32_t *prompt, size_t n) {
     exact_submit(t, &r, prompt, n, EXACT_TOKENS, NULL);
     while (r.n_progress < 2) warm_sched_step(t->sched);
     size_t n_computed = r.t.n_device + r.t.n_ram + r.t.n_computed;
-    warm_sched_cancel(t->sched, r.id);
+    exact_cancel(t, &r);
     exact_wait(t, &r);
     exact_expect(t, r.err.code == WARM_ECANCELED && n_computed < n, "not canceled in mid-prefill: %s", r.err.text);
     exact_script_free(&r.seen);
@@ -250,6 +266,41 @@ static void damage(exact_trial *t) {
     ask(t, prompt, more(t, prompt, whole > 500 ? n : whole), EXACT_BITS_SAME, 0, whole > 500 ? n : whole);
 }
 
+/* One of the texts so far, up to anywhere in it, and something new behind. */
+static size_t derive(exact_trial *t, int32_t texts[][EXACT_CTX], const size_t *n, size_t n_texts, int32_t *prompt) {
+    enum { MOST = EXACT_CTX - 2 * EXACT_TOKENS };
+    size_t at = 0, from = warm_rng_below(&t->rng, n_texts + 1);
+    if (from < n_texts) {
+        at = warm_rng_below(&t->rng, 3) ? n[from] : warm_rng_below(&t->rng, n[from]);
+        if (at > MOST - MORE_MOST) at = MOST - MORE_MOST;
+        memcpy(prompt, texts[from], at * sizeof *prompt);
+    }
+    return go_on(t, prompt, at, 1 + warm_rng_below(&t->rng, MORE_MOST));
+}
+
+/* Conversations that fork and grow, two at a time, in a context that holds one and a half of them. Some clients leave. */
+static void anything(exact_trial *t) {
+    enum { N = 10 };
+    static int32_t texts[N][EXACT_CTX];
+    size_t n[N];
+    exact_request r[N];
+    for (size_t i = 0; i < N; i++) {
+        n[i] = derive(t, texts, n, i ? i - 1 : 0, texts[i]);
+        exact_submit(t, &r[i], texts[i], n[i], EXACT_TOKENS, &exact_alone);
+        bool leaves = warm_rng_below(&t->rng, 4) == 0;
+        for (size_t steps = warm_rng_below(&t->rng, 40); steps; steps--) warm_sched_step(t->sched);
+        if (leaves) exact_cancel(t, &r[i]);
+        if (i) exact_wait(t, &r[i - 1]);
+        if (i + 1 == N) exact_wait(t, &r[i]);
+        /* the next one may follow what this one has said */
+        for (size_t k = i ? i - 1 : 0; k <= i && (k < i || i + 1 == N); k++) {
+            memcpy(texts[k] + n[k], r[k].seen.tokens, r[k].seen.n * sizeof **texts);
+            n[k] += r[k].seen.n;
+            exact_judge(t, &r[k], EXACT_BITS_NONE, SIZE_MAX, SIZE_MAX);
+        }
+    }
+}
+
 const exact_path exact_paths[] = {
     {"reuse: taken over and extended", take_over, false},
     {"reuse: turns of a conversation", turns, false},
@@ -262,9 +313,11 @@ const exact_path exact_paths[] = {
     {"load behind a fork", mixed, false},
     {"load behind a taken over one", mixed_take_over, false},
     {"edit in the middle", edit, false},
+    {"edit in the middle, loaded", edit_and_load, false},
     {"park and resume", park, true},
     {"client left, then again", leave_and_return, false},
     {"client left, then loaded", leave_and_load, false},
     {"damaged piece", damage, false},
+    {"anything", anything, true},
 };
 const size_t exact_n_paths = sizeof exact_paths / sizeof *exact_paths;

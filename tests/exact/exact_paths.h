@@ -9,7 +9,7 @@
 typedef struct exact_path {
     const char *name;
     void (*run)(exact_trial *t);
-    bool once; /* long: with the first seed only */
+    bool rare; /* long: one trial of eight */
 } exact_path;
 
 extern const exact_path exact_paths[];

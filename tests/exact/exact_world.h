@@ -83,7 +83,7 @@ typedef struct exact_request {
     warm_engine *engine;
     enum exact_cells cells; /* of its sequence, when it ended */
     uint64_t id;
-    bool ended;
+    bool ended, cancel;
     warm_err err;
     size_t n_progress;
     warm_task_timings t;
@@ -93,6 +93,7 @@ typedef struct exact_request {
 void exact_submit(exact_trial *t, exact_request *r, const int32_t *prompt, size_t n, size_t n_predict, const exact_layout *judged);
 extern const exact_layout exact_alone, exact_beside;
 void exact_wait(exact_trial *t, exact_request *r);
+void exact_cancel(exact_trial *t, exact_request *r);
 void exact_settle(exact_trial *t); /* until nothing is left to save */
 
 enum exact_bits {
@@ -100,7 +101,7 @@ enum exact_bits {
     EXACT_BITS_ALIGNED, /* other sequences' cells lie between: equal where that can't be seen */
     EXACT_BITS_SAME     /* the cells are the reference's */
 };
-/* Judges an ended request and frees it. n_device and n_ram: where its units must have come from. */
+/* Judges an ended request, as far as it got if it was canceled, and frees it. n_device and n_ram: where its units must have come from; SIZE_MAX: wherever. */
 void exact_judge(exact_trial *t, exact_request *r, enum exact_bits bits, size_t n_device, size_t n_ram);
 
 /* Both, for a request of which nothing is asked but that it fills the context or the cache. Its cells are exactly its prompt's. */
