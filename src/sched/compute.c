@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "sched/sched_internal.h"
 
+static const uint64_t share_window_ns = 2 * 1000000000ull;
+
 /* How much of `left` to take into `room` rows; 0 = nothing, the next batch may have more. alone: no other prefill is in this batch, so it
  * won't. */
 static size_t chunk_size(size_t left, size_t room, bool alone) {
@@ -210,6 +212,11 @@ static void after_decode(warm_sched *s, warm_slot *sl) {
 
 static void measure(warm_sched *s, size_t n, size_t n_generating, uint64_t ns) {
     s->engine_ns += ns;
+    /* The share of eager saving is one of the last seconds, not of all time: an hour without saves must not buy long slices. */
+    if (s->engine_ns > share_window_ns) {
+        s->engine_ns /= 2;
+        s->eager_ns /= 2;
+    }
     s->counters.n_decode_steps++;
     if (n_generating) s->counters.n_busy_slot_steps += n_generating;
     if (n_generating == n) {

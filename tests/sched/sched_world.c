@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * tests/unit/sched_world.c - see sched_world.h. */
+ * tests/sched/sched_world.c - see sched_world.h. */
 #include "sched_world.h"
 
 #include <assert.h>

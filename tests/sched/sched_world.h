@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * tests/unit/sched_world.h - a scheduler on the simulated engine with everything below it, and requests whose answers are known.
+ * tests/sched/sched_world.h - a scheduler on the simulated engine with everything below it, and requests whose answers are known.
  *
  * What the simulated engine generates is a function of the tokens before it, so the right answer to any prompt can be computed here,
  * whatever the scheduler loaded, shared or parked on the way. */
