@@ -268,19 +268,19 @@ static void damage(exact_trial *t) {
 
 /* One of the texts so far, up to anywhere in it, and something new behind. */
 static size_t derive(exact_trial *t, int32_t texts[][EXACT_CTX], const size_t *n, size_t n_texts, int32_t *prompt) {
-    enum { MOST = EXACT_CTX - 2 * EXACT_TOKENS };
-    size_t at = 0, from = warm_rng_below(&t->rng, n_texts + 1);
+    enum { MOST = EXACT_CTX - 2 * EXACT_TOKENS, FIRST_MOST = 400 };
+    size_t at = 0, from = warm_rng_below(&t->rng, n_texts < 3 ? n_texts + 1 : n_texts);
     if (from < n_texts) {
-        at = warm_rng_below(&t->rng, 3) ? n[from] : warm_rng_below(&t->rng, n[from]);
+        at = warm_rng_below(&t->rng, 2) ? n[from] : warm_rng_below(&t->rng, n[from]);
         if (at > MOST - MORE_MOST) at = MOST - MORE_MOST;
         memcpy(prompt, texts[from], at * sizeof *prompt);
     }
-    return go_on(t, prompt, at, 1 + warm_rng_below(&t->rng, MORE_MOST));
+    return go_on(t, prompt, at, 1 + warm_rng_below(&t->rng, at ? MORE_MOST : FIRST_MOST));
 }
 
 /* Conversations that fork and grow, two at a time, in a context that holds one and a half of them. Some clients leave. */
 static void anything(exact_trial *t) {
-    enum { N = 10 };
+    enum { N = 12 };
     static int32_t texts[N][EXACT_CTX];
     size_t n[N];
     exact_request r[N];
