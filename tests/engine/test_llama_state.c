@@ -237,7 +237,7 @@ static void damaged_rows_are_seen_in_the_logits_and_cleared_with_the_data(void *
     warm_sampler *sampler;
     assert_int_equal(e->ops->sampler_new(e, &greedy, &sampler, &err), 0);
     warm_sampled got;
-    assert_int_equal(e->ops->sample(e, sampler, 0, &got, &err), WARM_EENGINE);
+    assert_int_equal(e->ops->sample(e, sampler, 0, &got, &err), WARM_ECORRUPT);
     e->ops->sampler_free(e, sampler);
     e->ops->clear(e, true);
     free(decode(e, 0, tokens, 0, N, PIECE));
