@@ -7,9 +7,9 @@ const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
 const { start, makeModel } = require('../support/server.js');
 
-let server, endOfTurn, wordTokens;
+let server, model, endOfTurn, wordTokens;
 before(async () => {
-    const model = makeModel('dense', ['--layers', '2', '--embd', '64', '--heads', '2', '--kv-heads', '1', '--ff', '128']);
+    model = makeModel('dense', ['--layers', '2', '--embd', '64', '--heads', '2', '--kv-heads', '1', '--ff', '128']);
     server = await start(['-m', model, '-t', '1', '-np', '2', '-c', '2048', '--fit', 'off', '--metrics']);
     [endOfTurn] = await tokenize('<|im_end|>');
     wordTokens = await Promise.all([' fox', ' hen', ' owl'].map(async (word) => (await tokenize(word))[0]));
@@ -228,13 +228,19 @@ test('json_schema and response_format', async () => {
 });
 
 test('a seed makes an answer repeatable, and the one that was drawn is told', async () => {
-    const body = { cache_prompt: false, temperature: 1, n_predict: 12, ignore_eos: true };
-    const first = await complete({ ...body, seed: 42 });
-    assert.equal((await complete({ ...body, seed: 42 })).content, first.content);
-    assert.notEqual((await complete({ ...body, seed: 43 })).content, first.content);
-    const drawn = await complete(body), other = await complete({ ...body, seed: -1 });
-    assert.notEqual(drawn.generation_settings.seed, other.generation_settings.seed);
-    assert.equal((await complete({ ...body, seed: drawn.generation_settings.seed })).content, drawn.content);
+    // A server of its own: conversations that stay in the context, or leave it between two requests, change the last bits of the next ones.
+    const alone = await start(['-m', model, '-t', '1', '-np', '1', '-c', '512', '--fit', 'off', '--cache-ram', '0', '--no-cache-prompt']);
+    try {
+        const ask = (more) => alone.ask('/completion', { prompt: 'The quick brown fox', temperature: 1, n_predict: 12, ignore_eos: true, ...more });
+        const first = await ask({ seed: 42 });
+        assert.equal((await ask({ seed: 42 })).content, first.content);
+        assert.notEqual((await ask({ seed: 43 })).content, first.content);
+        const drawn = await ask({}), other = await ask({ seed: -1 });
+        assert.notEqual(drawn.generation_settings.seed, other.generation_settings.seed);
+        assert.equal((await ask({ seed: drawn.generation_settings.seed })).content, drawn.content);
+    } finally {
+        await alone.stop();
+    }
 });
 
 test('samplers run in the order that is asked for', async () => {
