@@ -19,7 +19,7 @@ void exact_script_free(exact_script *s) {
     *s = (exact_script){0};
 }
 
-static int32_t likeliest(const float *row, uint32_t n_vocab) {
+int32_t exact_likeliest(const float *row, uint32_t n_vocab) {
     uint32_t best = 0;
     for (uint32_t i = 1; i < n_vocab; i++) {
         if (row[i] > row[best]) best = i;
@@ -37,9 +37,8 @@ int32_t exact_script_add(exact_script *s, const float *row, uint32_t n_vocab) {
     }
     s->n_vocab = n_vocab;
     memcpy(s->rows + s->n * n_vocab, row, n_vocab * sizeof *row);
-    s->tokens[s->n] = likeliest(row, n_vocab);
-    s->n++;
-    return s->n <= s->n_forced ? s->forced[s->n - 1] : s->tokens[s->n - 1];
+    s->tokens[s->n] = s->n < s->n_forced ? s->forced[s->n] : exact_likeliest(row, n_vocab);
+    return s->tokens[s->n++];
 }
 
 static exact_engine *of(warm_engine *e) {

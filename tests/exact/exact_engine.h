@@ -22,7 +22,7 @@
 typedef struct exact_script {
     const int32_t *forced; /* borrowed */
     size_t n_forced;
-    int32_t *tokens; /* n of them: what the row says, its likeliest token */
+    int32_t *tokens; /* n of them: what was sampled, the forced one or the row's likeliest */
     float *rows;     /* n times n_vocab */
     size_t n, cap;
     uint32_t n_vocab;
@@ -30,7 +30,8 @@ typedef struct exact_script {
 } exact_script;
 
 void exact_script_free(exact_script *s);
-/* Appends a row; returns the token to go on with: the next forced one, or the row's likeliest. */
+int32_t exact_likeliest(const float *row, uint32_t n_vocab);
+/* Appends a row; returns the token sampled. */
 int32_t exact_script_add(exact_script *s, const float *row, uint32_t n_vocab);
 
 typedef struct exact_engine {

@@ -102,12 +102,13 @@ void exact_compute(warm_engine *e, const exact_layout *layout, const int32_t *pr
     }
 }
 
-static double against(warm_engine *e, const exact_script *base, const exact_layout *layout, const int32_t *prompt, size_t n) {
-    exact_script s = {.forced = base->tokens, .n_forced = base->n};
-    exact_compute(e, layout, prompt, n, base->n, &s);
-    double d = exact_distance(base->rows, s.rows, s.n * s.n_vocab);
-    exact_script_free(&s);
-    return d;
+static double against(warm_engine *e, const exact_script *base, const exact_layout *layout, const int32_t *prompt, size_t n,
+                      exact_script *s) {
+    s->forced = base->tokens;
+    s->n_forced = base->n;
+    s->n = 0;
+    exact_compute(e, layout, prompt, n, base->n, s);
+    return exact_distance(base->rows, s->rows, s->n * s->n_vocab);
 }
 
 exact_noise exact_measure_noise(warm_engine *e, size_t n_seeds) {
@@ -115,22 +116,24 @@ exact_noise exact_measure_noise(warm_engine *e, size_t n_seeds) {
         {.chunk = 17, .before = 300}, {.singles = 40, .before = 37}, {.before = 37}, {.beside = true}};
     static const exact_layout wrapped = {.wrapped = true};
     exact_noise noise = {.wrong = INFINITY};
+    exact_script base = {0}, other = {0};
     int32_t prompt[NOISE_MOST];
     for (size_t seed = 0; seed < n_seeds; seed++) {
         size_t n = NOISE_LEAST + seed * 70 % (NOISE_MOST - NOISE_LEAST);
         exact_text(e, prompt, n, 500 + seed);
-        exact_script base = {0};
+        base.n = 0;
         exact_compute(e, &(exact_layout){0}, prompt, n, NOISE_ROWS, &base);
         for (size_t i = 0; i < sizeof ordered / sizeof *ordered; i++) {
-            noise.ordered = fmax(noise.ordered, against(e, &base, &ordered[i], prompt, n));
+            noise.ordered = fmax(noise.ordered, against(e, &base, &ordered[i], prompt, n, &other));
         }
-        noise.any = fmax(noise.any, against(e, &base, &wrapped, prompt, n));
+        noise.any = fmax(noise.any, against(e, &base, &wrapped, prompt, n, &other));
         if (seed < N_WRONG) {
             exact_text(e, prompt + n / 2, WARM_PIECE_MIN, 900 + seed);
-            noise.wrong = fmin(noise.wrong, against(e, &base, &(exact_layout){0}, prompt, n));
+            noise.wrong = fmin(noise.wrong, against(e, &base, &(exact_layout){0}, prompt, n, &other));
         }
-        exact_script_free(&base);
     }
+    exact_script_free(&base);
+    exact_script_free(&other);
     noise.any = fmax(noise.any, noise.ordered);
     return noise;
 }
