@@ -32,6 +32,8 @@ async function main() {
         const speed = {};
         // The one that goes first changes from pair to pair; an idle server does not run, so both can be up.
         for (const which of pair % 2 ? ['off', 'on'] : ['on', 'off']) {
+            // The threads of the one that has just answered spin for a while before they sleep.
+            await new Promise((resolve) => setTimeout(resolve, 1000));
             const answer = await servers[which].ask('/completion', { prompt: tokens(Number(args.prompt), pair), n_predict: Number(args.predict), temperature: 0, ignore_eos: true });
             speed[which] = answer.timings;
         }
