@@ -6,17 +6,9 @@
 //   node bench/rss.js [--mib 256] [--prompts 16] [--length 4000] [--threads 2] [--model-args "--layers 8 --heads 8 --kv-heads 8 --embd 128"]
 'use strict';
 const { parseArgs } = require('node:util');
-const { start, makeModel } = require('../tests/support/server.js');
+const { start, makeModel, tokens } = require('../tests/support/server.js');
 
 const { values: args } = parseArgs({ options: { mib: { type: 'string', default: '256' }, prompts: { type: 'string', default: '16' }, length: { type: 'string', default: '4000' }, threads: { type: 'string', default: '2' }, 'model-args': { type: 'string', default: '--layers 8 --heads 8 --kv-heads 8 --embd 128' } } });
-
-function tokens(n, seed) {
-    let x = (seed + 1) * 2654435761;
-    return Array.from({ length: n }, () => {
-        x = (Math.imul(x, 1103515245) + 12345) >>> 0;
-        return 1000 + (x >>> 8) % 20000;
-    });
-}
 
 async function run(model, mib) {
     const server = await start(['-m', model, '-np', '1', '-c', String(Number(args.length) + 1024), '-t', args.threads, '--metrics', '--cache-ram', String(mib)]);

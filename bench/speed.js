@@ -6,20 +6,11 @@
 //   node bench/speed.js [--pairs 5] [--prompt 4096] [--predict 256] [--model FILE]
 'use strict';
 const { parseArgs } = require('node:util');
-const { start, makeModel } = require('../tests/support/server.js');
+const { start, makeModel, tokens } = require('../tests/support/server.js');
 
 const { values: args } = parseArgs({ options: { pairs: { type: 'string', default: '5' }, prompt: { type: 'string', default: '4096' }, predict: { type: 'string', default: '256' }, model: { type: 'string' } } });
 
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-
-// Prompts that share nothing, so that everything is computed and, with the cache on, everything is saved.
-function tokens(n, seed) {
-    let x = (seed + 1) * 2654435761;
-    return Array.from({ length: n }, () => {
-        x = (Math.imul(x, 1103515245) + 12345) >>> 0;
-        return 1000 + (x >>> 8) % 20000;
-    });
-}
 
 async function main() {
     const model = args.model || makeModel('dense');

@@ -5,22 +5,13 @@
 'use strict';
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
-const { start, makeModel } = require('../support/server.js');
+const { start, makeModel, tokens } = require('../support/server.js');
 
 const small = ['--layers', '2', '--embd', '64', '--heads', '2', '--kv-heads', '1', '--ff', '128'];
 let model;
 before(() => {
     model = makeModel('dense', small);
 });
-
-// n token ids that depend on the seed only
-function tokens(n, seed) {
-    let x = (seed + 1) * 2654435761;
-    return Array.from({ length: n }, () => {
-        x = (Math.imul(x, 1103515245) + 12345) >>> 0;
-        return 1000 + (x >>> 8) % 20000;
-    });
-}
 
 async function withServer(args, fn) {
     const server = await start(['-m', model, '-t', '1', ...args]);

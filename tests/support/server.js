@@ -157,4 +157,13 @@ async function start(args, { program = binary, waitMs = 60000, env = {} } = {}) 
     }
 }
 
-module.exports = { root, binary, start, makeModel, freePort, exchange, temporaryFolder };
+// A prompt of n token ids that depends on the seed only, and shares nothing with another seed's.
+function tokens(n, seed) {
+    let x = (seed + 1) * 2654435761;
+    return Array.from({ length: n }, () => {
+        x = (Math.imul(x, 1103515245) + 12345) >>> 0;
+        return 1000 + (x >>> 8) % 20000;
+    });
+}
+
+module.exports = { root, binary, start, makeModel, tokens, freePort, exchange, temporaryFolder };
