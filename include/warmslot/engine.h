@@ -25,6 +25,28 @@ typedef struct warm_engine warm_engine;
 typedef struct warm_sampler
     warm_sampler; /* one per task; its maker's thread may feed it the prompt, then it is the engine thread's */
 
+/* What can be done with a model's state, found out at load. A sequence that ends at n can always be continued there. From what was
+ * saved, one is built up to position p by appending cells [0,p) (state_load) and then
+ *   RANGES            nothing else, at any p
+ *   WINDOW            window rows p-n_window+1..p-1 (window_load), at any p
+ *   RANGES_SNAPSHOTS  the snapshot taken at exactly p (snapshot_load)
+ *   SNAPSHOTS, WHOLE  have no cells to append: the snapshot taken at p is all. Its size is fixed, or grows with p (WHOLE) */
+enum warm_state_kind {
+    WARM_STATE_RANGES = 0,
+    WARM_STATE_WINDOW,
+    WARM_STATE_RANGES_SNAPSHOTS,
+    WARM_STATE_SNAPSHOTS,
+    WARM_STATE_WHOLE
+};
+static inline bool warm_state_has_ranges(enum warm_state_kind k) {
+    return k <= WARM_STATE_RANGES_SNAPSHOTS;
+}
+static inline bool warm_state_has_snapshots(enum warm_state_kind k) {
+    return k >= WARM_STATE_RANGES_SNAPSHOTS;
+}
+/* "ranges", "ranges with window rows", "ranges plus snapshots", "snapshots only", "whole states only" */
+const char *warm_state_kind_name(enum warm_state_kind k);
+
 /* Constant after open. Strings are owned by the engine. */
 typedef struct warm_engine_info {
     uint32_t n_ctx;     /* cells in the pool */
@@ -44,8 +66,9 @@ typedef struct warm_engine_info {
     int32_t vocab_type;
     int32_t bos, eos; /* token ids, -1 = none */
     bool add_bos;
-    bool
-        ranges; /* state can be saved and loaded in ranges, and sequences shared in part (state_save, state_load, partial seq_cp) */
+    enum warm_state_kind state;
+    uint32_t n_window;    /* WARM_STATE_WINDOW: units of the sliding window, at least WARM_PIECE_MIN of cache.h; 0 otherwise */
+    size_t staging_bytes; /* host memory that state_save holds all the time, to be counted as the cache's; 0 where it needs none */
 } warm_engine_info;
 
 /* A step's work. Rows of one sequence are in order of position. */
@@ -116,22 +139,45 @@ typedef struct warm_engine_ops {
     /* Logits of row `row` of the last decode, n_vocab floats, owned by the engine until the next one. NULL if the row was not wanted. */
     const float *(*logits)(warm_engine *e, size_t row);
 
-    /* Removes positions [p0, p1) of a sequence; p1 < 0 = to the end. Other sequences keep their shares. */
+    /* Removes positions [p0, p1) of a sequence; p1 < 0 = to the end. Other sequences keep their shares. Kinds with snapshots lose the whole
+     * sequence unless the range is empty. */
     void (*seq_rm)(warm_engine *e, int32_t seq, int32_t p0, int32_t p1);
-    /* Shares the cells of [p0, p1) of src with dst, which must not have them. */
-    void (*seq_cp)(warm_engine *e, int32_t src, int32_t dst, int32_t p0, int32_t p1);
+    /* Whether fork(…, true) at n would succeed, 0 < n <= the sequence's end: at its end always; before it on RANGES always, on WINDOW while the
+     * rows before n are still in the context, on the others never. Copies nothing. */
+    bool (*can_continue)(warm_engine *e, int32_t seq, int32_t n);
+    /* Begins the empty sequence dst as the first n units of src, sharing the cells (on WINDOW, which can't share window rows, with rows of its
+     * own). complete: it can be continued at n at once. Otherwise only the cells are shared (none on kinds without ranges), and window_load
+     * or snapshot_load has to complete it before it is decoded; until then nothing else may be done with it but state_load. WARM_ENOTFOUND: n can't
+     * be continued; WARM_EFULL: no free window rows. On failure dst is empty. */
+    int (*fork)(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err);
     /* Forgets every sequence; with data, clears the memory too (after damage). */
     void (*clear)(warm_engine *e, bool data);
 
-    /* State of n units as bytes: the exact size a save of n units returns. Pure function of n. */
+    /* Cells of n units as bytes, without window rows and snapshots: the exact size a save of n units returns. Pure function of n; 0 on kinds
+     * without ranges, which have nothing to save or load here. */
     size_t (*state_bytes)(const warm_engine *e, size_t n);
-    /* Copies the state of [p0, p0+n) of seq into dst (cap >= state_bytes(n)). Changes no sequence. Returns the bytes written or WARM_E*. */
+    /* Copies the cells of [p0, p0+n) of seq into dst (cap >= state_bytes(n)). Changes no sequence. Returns the bytes written or WARM_E*. */
     int64_t (*state_save)(warm_engine *e, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err);
-    /* Appends [p0, p1) of a saved state, which covers positions [first, first+n), to seq, which ends at p0. On failure the sequence is
+    /* Appends [p0, p1) of saved cells, which cover positions [first, first+n), to seq, which ends at p0. On failure the sequence is
      * as before. WARM_EFULL: no free cells (a load needs n free cells, also when fewer are kept). WARM_ECORRUPT: these bytes are no state
      * of these units. */
     int (*state_load)(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
                       warm_err *err);
+
+    /* WINDOW only: the window rows of n <= n_window units, as above. window_save: WARM_ENOTFOUND when rows of this range are no longer in the
+     * context (they are recycled once they are behind the window). window_load: adds rows [p0, p1), whose cells seq already has, behind the rows it has. */
+    size_t (*window_bytes)(const warm_engine *e, size_t n);
+    int64_t (*window_save)(warm_engine *e, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err);
+    int (*window_load)(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
+                       warm_err *err);
+
+    /* Kinds with snapshots: the state of seq at its end that can't be cut. Size of the one that could be taken now; 0 of an empty sequence. */
+    size_t (*snapshot_bytes)(const warm_engine *e, int32_t seq);
+    int64_t (*snapshot_save)(warm_engine *e, int32_t seq, void *dst, size_t cap, warm_err *err);
+    /* Gives seq the state of a snapshot taken at n. RANGES_SNAPSHOTS: seq has exactly the cells [0,n). The others: what seq had is replaced.
+     * On failure seq is empty. WARM_ECORRUPT: these bytes are no snapshot at n; WARM_EFULL. */
+    int (*snapshot_load)(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t n, warm_err *err);
+
     /* First and last position of a sequence in the context, -1 when it is empty, and their number is not checked. For tests and assertions. */
     void (*seq_range)(warm_engine *e, int32_t seq, int32_t *min, int32_t *max);
 

@@ -65,8 +65,9 @@ void close_engine(warm_engine *we) {
     delete of(we);
 }
 
-const warm_engine_ops ops = {"llama",    decode,    logits,      seq_rm,       seq_cp,         clear,  state_bytes, state_save,
-                             state_load, seq_range, sampler_new, sampler_free, sampler_accept, sample, close_engine};
+const warm_engine_ops ops = {"llama",    decode,      logits,       seq_rm,         can_continue, fork,        clear,   state_bytes,
+                             state_save, state_load,  nullptr,      nullptr,        nullptr,      nullptr,     nullptr, nullptr,
+                             seq_range,  sampler_new, sampler_free, sampler_accept, sample,       close_engine};
 const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render};
 
 std::string meta(const engine &e, const char *key) {

@@ -74,7 +74,7 @@ struct engine : warm_engine {
     uint32_t n_outputs = 0;
     std::vector<llama_token> eog;
     chat chat_;
-    warm__blob_layout layout = {}; /* of ranges; empty when info_.ranges is false */
+    warm__blob_layout layout = {}; /* of ranges; empty when the state can't be cut */
 
     warm_engine_info info_ = {};
     std::string scope, path, desc, arch, build, template_text, bos_text, eos_text;
@@ -125,7 +125,8 @@ int tokenize(warm_engine *e, const char *text, size_t len, bool add_special, boo
 size_t token_piece(warm_engine *e, int32_t token, bool special, char *buf, size_t cap);
 bool token_is_eog(warm_engine *e, int32_t token);
 void seq_rm(warm_engine *e, int32_t seq, int32_t p0, int32_t p1);
-void seq_cp(warm_engine *e, int32_t src, int32_t dst, int32_t p0, int32_t p1);
+bool can_continue(warm_engine *e, int32_t seq, int32_t n);
+int fork(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err);
 void seq_range(warm_engine *e, int32_t seq, int32_t *min, int32_t *max);
 void clear(warm_engine *e, bool data);
 size_t state_bytes(const warm_engine *e, size_t n);

@@ -172,7 +172,7 @@ void write_layout(text &t, const engine &e) {
     const char *rot = std::getenv("LLAMA_ATTN_ROT_DISABLE");
     t.line("kv types: k %s, v %s, rotation %s", ggml_type_name(p.cache_type_k), ggml_type_name(p.cache_type_v),
            rot && std::atoi(rot) ? "off" : "as the engine chooses");
-    if (!e.info_.ranges) {
+    if (!warm_state_has_ranges(e.info_.state)) {
         t.line("kv layout: whole sequences only");
         return;
     }

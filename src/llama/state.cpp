@@ -65,10 +65,10 @@ void learn_layout(engine &e) {
     std::vector<llama_token> tokens(sample_cells);
     for (size_t i = 0; i < tokens.size(); i++) tokens[i] = (llama_token)(i * 7 % (size_t)n_vocab);
     decode_plain(e, tokens, 0, 0);
-    e.info_.ranges = can_cut(e) && learn_from(e, 0);
+    e.info_.state = can_cut(e) && learn_from(e, 0) ? WARM_STATE_RANGES : WARM_STATE_WHOLE;
     llama_memory_clear(e.mem, true);
     llama_perf_context_reset(e.ctx.get());
-    if (!e.info_.ranges) {
+    if (e.info_.state == WARM_STATE_WHOLE) {
         warm_log_warn("llama", "%s: its state can't be cut into ranges; it is served without the prompt cache", e.desc.c_str());
     }
 }
@@ -83,11 +83,20 @@ void seq_rm(warm_engine *we, int32_t seq, int32_t p0, int32_t p1) {
     });
 }
 
-void seq_cp(warm_engine *we, int32_t src, int32_t dst, int32_t p0, int32_t p1) {
+bool can_continue(warm_engine *we, int32_t seq, int32_t n) {
+    engine &e = *of(we);
+    assert(admitted(e, seq));
+    const int32_t end = llama_memory_seq_pos_max(e.mem, seq) + 1;
+    return e.info_.state == WARM_STATE_RANGES ? n <= end : n == end;
+}
+
+int fork(warm_engine *we, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err) {
     engine &e = *of(we);
     assert(admitted(e, src) && admitted(e, dst));
-    guard(nullptr, WARM_EENGINE, [&] {
-        llama_memory_seq_cp(e.mem, src, dst, p0, p1);
+    if (complete && !can_continue(we, src, n))
+        return warm_err_set(err, WARM_ENOTFOUND, "sequence %d can't be continued at %d", src, n);
+    return guard(err, WARM_EENGINE, [&] {
+        llama_memory_seq_cp(e.mem, src, dst, 0, n);
         return 0;
     });
 }
@@ -108,7 +117,7 @@ size_t state_bytes(const warm_engine *we, size_t n) {
 }
 
 static int64_t save(engine &e, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap) {
-    if (!e.info_.ranges) fail(WARM_ENOTSUP, "the state of this model can't be cut into ranges");
+    if (!warm_state_has_ranges(e.info_.state)) fail(WARM_ENOTSUP, "the state of this model can't be cut into ranges");
     const size_t bytes = warm__blob_bytes(&e.layout, n);
     if (!admitted(e, seq) || p0 < 0 || !n || n > e.layout.max_cells || n > (size_t)(INT_MAX - p0) || cap < bytes) {
         fail(WARM_EINVAL, "can't save %zu units at %d of sequence %d into %zu bytes", n, p0, seq, cap);
@@ -142,7 +151,7 @@ static bool load_scratch(engine &e, const void *src, size_t bytes) {
 }
 
 static int load(engine &e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1) {
-    if (!e.info_.ranges) fail(WARM_ENOTSUP, "the state of this model can't be cut into ranges");
+    if (!warm_state_has_ranges(e.info_.state)) fail(WARM_ENOTSUP, "the state of this model can't be cut into ranges");
     if (!admitted(e, seq) || first < 0 || n > (size_t)(INT_MAX - first) || p0 < first || p1 <= p0 || p1 > first + (int32_t)n) {
         fail(WARM_EINVAL, "can't append %d..%d of a state that begins at %d to sequence %d", p0, p1 - 1, first, seq);
     }

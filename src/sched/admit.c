@@ -129,7 +129,7 @@ static warm_plan make_plan(warm_sched *s, const warm_task *t, const warm_unit *u
                            warm_seq **who) {
     warm_plan_input in = {.n_prompt = n,
                           .seqs = seqs,
-                          .ranges = s->info->ranges,
+                          .ranges = warm_state_has_ranges(s->info->state),
                           .n_tree = n_tree,
                           .compute_ns_per_unit = s->rates.prefill_ns_per_unit};
     for (uint32_t i = 0; t->cache_prompt && i < s->n_seqs; i++) {

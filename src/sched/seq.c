@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "sched/sched_internal.h"
 
 static void reserve(warm_seq *q, size_t n) {
@@ -46,11 +47,16 @@ warm_seq *warm__seq_fork(warm_sched *s, warm_seq *src, size_t n, const warm_task
     assert(n > 0);
     warm_seq *q = warm__seq_new(s, t);
     if (!q) return NULL;
+    warm_err err = {0};
+    if (s->e->ops->fork(s->e, src->id, q->id, (int32_t)n, true, &err)) {
+        warm_log_error("sched", "sharing %zu units failed: %s", n, err.text);
+        warm__seq_drop(s, q);
+        return NULL;
+    }
     reserve(q, n);
     memcpy(q->units, src->units, n * sizeof *q->units);
     memcpy(q->cells, src->cells, n * sizeof *q->cells);
     q->n = q->n_want = n;
-    s->e->ops->seq_cp(s->e, src->id, q->id, 0, (int32_t)n);
     warm_pool_share(&s->pool, q->cells, n);
     return q;
 }

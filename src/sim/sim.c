@@ -111,14 +111,20 @@ static void sim_seq_rm(warm_engine *e, int32_t id, int32_t p0, int32_t p1) {
     while (q->n > p0) give_cell(s, q->cells[--q->n]);
 }
 
-static void sim_seq_cp(warm_engine *e, int32_t src, int32_t dst, int32_t p0, int32_t p1) {
+static bool sim_can_continue(warm_engine *e, int32_t id, int32_t n) {
+    return n <= ((const sim *)e)->seqs[id].n;
+}
+
+static int sim_fork(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err) {
     sim *s = (sim *)e;
     struct seq *from = &s->seqs[src], *to = &s->seqs[dst];
-    assert(to->n == p0 && p1 <= from->n);
-    for (int32_t p = p0; p < p1; p++) {
-        s->cells[from->cells[p]].refs++;
-        to->cells[to->n++] = from->cells[p];
+    (void)complete, (void)err;
+    assert(to->n == 0 && n <= from->n);
+    for (; to->n < n; to->n++) {
+        to->cells[to->n] = from->cells[to->n];
+        s->cells[to->cells[to->n]].refs++;
     }
+    return 0;
 }
 
 static void sim_clear(warm_engine *e, bool data) {
@@ -264,7 +270,8 @@ static const warm_engine_ops engine_ops = {
     .decode = sim_decode,
     .logits = sim_logits,
     .seq_rm = sim_seq_rm,
-    .seq_cp = sim_seq_cp,
+    .can_continue = sim_can_continue,
+    .fork = sim_fork,
     .clear = sim_clear,
     .state_bytes = sim_state_bytes,
     .state_save = sim_state_save,
@@ -300,8 +307,7 @@ int warm_sim_open(const warm_sim_options *o, warm_engine **out) {
                                  .bos_text = "",
                                  .eos_text = "",
                                  .bos = -1,
-                                 .eos = 0,
-                                 .ranges = true};
+                                 .eos = 0};
     s->info.n_ctx_train = s->info.n_ctx;
     s->cells = warm_xcalloc(s->info.n_ctx, sizeof *s->cells);
     s->seqs = warm_xcalloc(s->info.n_seq_max, sizeof *s->seqs);

@@ -93,7 +93,7 @@ static void flags_reach_the_context(void **state) {
     assert_int_equal(e->info->n_batch, 128);
     assert_int_equal(e->info->n_ubatch, 64);
     assert_int_equal(e->info->n_seq_max, 4);
-    assert_true(e->info->ranges);
+    assert_true(e->info->state == WARM_STATE_RANGES);
     assert_true(e->info->n_vocab > 1000 && e->info->n_params > 1000 && e->info->model_bytes > 1000);
     assert_int_equal(e->info->n_ctx_train, 4096);
     assert_string_equal(e->ops->name, "llama");

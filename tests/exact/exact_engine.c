@@ -70,8 +70,12 @@ static void seq_rm(warm_engine *e, int32_t seq, int32_t p0, int32_t p1) {
     of(e)->inner->ops->seq_rm(of(e)->inner, seq, p0, p1);
 }
 
-static void seq_cp(warm_engine *e, int32_t src, int32_t dst, int32_t p0, int32_t p1) {
-    of(e)->inner->ops->seq_cp(of(e)->inner, src, dst, p0, p1);
+static bool can_continue(warm_engine *e, int32_t seq, int32_t n) {
+    return of(e)->inner->ops->can_continue(of(e)->inner, seq, n);
+}
+
+static int fork_seq(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err) {
+    return of(e)->inner->ops->fork(of(e)->inner, src, dst, n, complete, err);
 }
 
 static void clear(warm_engine *e, bool data) {
@@ -128,9 +132,9 @@ static void close_inner(warm_engine *e) {
     of(e)->inner->ops->close(of(e)->inner);
 }
 
-static const warm_engine_ops ops = {"exact",     decode,       logits,         seq_rm,     seq_cp,
-                                    clear,       state_bytes,  state_save,     state_load, seq_range,
-                                    sampler_new, sampler_free, sampler_accept, sample,     close_inner};
+static const warm_engine_ops ops = {
+    "exact", decode, logits, seq_rm, can_continue, fork_seq,  clear,       state_bytes,  state_save,     state_load, NULL,
+    NULL,    NULL,   NULL,   NULL,   NULL,         seq_range, sampler_new, sampler_free, sampler_accept, sample,     close_inner};
 
 static int tokenize(warm_engine *e, const char *text, size_t len, bool add_special, bool parse_special, int32_t **tokens, size_t *n,
                     warm_err *err) {

@@ -64,7 +64,7 @@ warm_engine *exact_open(const exact_setup *s, size_t n_ctx, size_t n_ubatch) {
         fprintf(stderr, "open: %s\n", err.text);
         abort();
     }
-    assert(e->info->ranges && e->info->n_ctx == n_ctx);
+    assert(warm_state_has_ranges(e->info->state) && e->info->n_ctx == n_ctx);
     return e;
 }
 
