@@ -60,12 +60,15 @@ typedef struct warm_engine_info {
     const char *model_desc; /* "llama 30M Q8_0" */
     const char *ftype;
     const char *arch;
-    const char *build;         /* engine release, "libllama v0.5.0" */
-    const char *chat_template; /* source text, "" if none */
+    const char *build;              /* engine release, "libllama v0.5.0" */
+    const char *chat_template;      /* source text, "" if none */
+    const char *chat_template_caps; /* what it can do: a JSON object of booleans, "{}" if there is none */
     const char *bos_text, *eos_text;
     int32_t vocab_type;
     int32_t bos, eos; /* token ids, -1 = none */
     bool add_bos;
+    int32_t fim_pre, fim_suf, fim_mid, fim_rep, fim_sep; /* tokens for filling in the middle, -1 = none */
+    uint32_t n_batch_asked;                              /* as the user set it; n_batch is less where the context is */
     enum warm_state_kind state;
     uint32_t n_window;    /* WARM_STATE_WINDOW: units of the sliding window, at least WARM_PIECE_MIN of cache.h; 0 otherwise */
     size_t staging_bytes; /* host memory that state_save holds all the time, to be counted as the cache's; 0 where it needs none */
@@ -192,6 +195,14 @@ typedef struct warm_engine_ops {
     void (*close)(warm_engine *e);
 } warm_engine_ops;
 
+/* What a chat template makes of a request. */
+typedef struct warm_chat_prompt {
+    char *text; /* NUL-terminated */
+    size_t len;
+    char *stops; /* strings that end an answer besides the tokens that do: n_stops of them, each with its NUL; NULL = none */
+    size_t n_stops;
+} warm_chat_prompt;
+
 /* Text functions. [any] thread; results are malloc'ed and freed by the caller with free(). */
 typedef struct warm_text_ops {
     int (*tokenize)(warm_engine *e, const char *text, size_t len, bool add_special, bool parse_special, int32_t **tokens, size_t *n,
@@ -201,7 +212,7 @@ typedef struct warm_text_ops {
     bool (*token_is_eog)(warm_engine *e, int32_t token);
     /* Renders the chat template. request_json is the whole body of a chat request (messages, tools, chat_template_kwargs,
      * add_generation_prompt, ...), already known to be JSON. WARM_EINVAL with the template's own words; WARM_ENOTSUP if the model has none. */
-    int (*chat_render)(warm_engine *e, const char *request_json, size_t len, char **prompt, size_t *prompt_len, warm_err *err);
+    int (*chat_render)(warm_engine *e, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err);
 } warm_text_ops;
 
 struct warm_engine {

@@ -3,8 +3,10 @@
  * api/api.c - the table of routes, the gate before them, and the api's life. See api.h. */
 #include "api/api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,6 +36,7 @@ static const route routes[] = {
     {"POST", "/v1/completions", 0, warm__handle_text},
     {"POST", "/chat/completions", 0, warm__handle_chat},
     {"POST", "/v1/chat/completions", 0, warm__handle_chat},
+    {"POST", "/infill", 0, warm__handle_infill},
     {"POST", "/tokenize", 0, warm__handle_tokenize},
     {"POST", "/detokenize", 0, warm__handle_detokenize},
     {"POST", "/apply-template", 0, warm__handle_apply_template},
@@ -63,11 +66,24 @@ static unsigned n_threads(const warm_config *c) {
     return cores > 3 ? (unsigned)cores - 1 : 2;
 }
 
+void warm__random_letters(char *out, size_t n) {
+    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    /* Short reads do not happen at such sizes; without random numbers a name is only less unique. */
+    memset(out, 0, n);
+    ssize_t got = getrandom(out, n, 0);
+    (void)got;
+    for (size_t i = 0; i < n; i++) out[i] = letters[(unsigned char)out[i] % (sizeof letters - 1)];
+    out[n] = '\0';
+}
+
 int warm_api_new(const warm_api_options *o, warm_api **out, warm_err *err) {
     warm_api *api = warm_xcalloc(1, sizeof *api);
     api->config = o->config;
     api->http = o->http;
     api->started = time(NULL);
+    char random[33];
+    warm__random_letters(random, 32);
+    snprintf(api->media_marker, sizeof api->media_marker, "<__media_%s__>", random);
     atomic_init(&api->refs, 1);
     atomic_init(&api->ready, false);
     pthread_mutex_init(&api->running_lock, NULL);

@@ -69,6 +69,8 @@ struct warm_api {
     warm_sched *sched;
     uint32_t n_slots;
     char *model_name;
+    char media_marker
+        [64];        /* what stands for a medium in a prompt; another one in each process, so that no text holds it by chance */
     int64_t started; /* Unix time */
     /* calls with tasks, for /slots */
     pthread_mutex_t running_lock;
@@ -79,6 +81,8 @@ struct warm_api {
 };
 
 void warm__api_unref(warm_api *api);
+/* n random letters and digits and a NUL. */
+void warm__random_letters(char *out, size_t n);
 
 /* Handlers; ud is the api. The model is there. */
 void warm__handle_health(warm_http_request *r, void *ud);
@@ -90,6 +94,7 @@ void warm__handle_metrics(warm_http_request *r, void *ud);
 void warm__handle_native(warm_http_request *r, void *ud);
 void warm__handle_text(warm_http_request *r, void *ud);
 void warm__handle_chat(warm_http_request *r, void *ud);
+void warm__handle_infill(warm_http_request *r, void *ud);
 void warm__handle_tokenize(warm_http_request *r, void *ud);
 void warm__handle_detokenize(warm_http_request *r, void *ud);
 void warm__handle_apply_template(warm_http_request *r, void *ud);

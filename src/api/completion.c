@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * api/completion.c - /completion, /v1/completions and /v1/chat/completions: from a body to tasks, from their events to an answer.
+ * api/completion.c - /completion, /infill, /v1/completions and /v1/chat/completions: from a body to tasks, from their events to an answer.
  *
  * The pool makes the tasks, submits them and is done. Each event is queued by the engine thread, and the loop thread is told
  * once per batch: it takes the whole queue, formats it, and writes it at once. A stream begins with the first event that is not a
@@ -15,7 +15,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "api/parse.h"
@@ -328,13 +327,8 @@ static int make_and_submit(warm_completion *c, warm_prompts *prompts, warm_err *
 
 static void fill_reply(warm_completion *c) {
     const warm_api *api = c->call.api;
-    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    uint8_t random[32] = {0};
-    /* Short reads do not happen at this size; without random numbers the id is only less unique. */
-    ssize_t n = getrandom(random, sizeof random, 0);
-    (void)n;
     memcpy(c->id, "chatcmpl-", 9);
-    for (size_t i = 0; i < sizeof random; i++) c->id[9 + i] = letters[random[i] % (sizeof letters - 1)];
+    warm__random_letters(c->id + 9, 32);
     c->reply.params = &c->params;
     c->reply.engine = api->engine;
     c->reply.model = api->model_name;
@@ -346,7 +340,12 @@ static void fill_reply(warm_completion *c) {
 static int work(warm_call *call, warm_err *err) {
     warm_completion *c = (warm_completion *)call;
     const warm_api *api = call->api;
-    warm_params_scope scope = {.defaults = &api->defaults, .engine = api->engine, .n_slots = api->n_slots, .kind = c->kind};
+    warm_params_scope scope = {.defaults = &api->defaults,
+                               .engine = api->engine,
+                               .n_slots = api->n_slots,
+                               .kind = c->kind,
+                               .slot_n_ctx = warm__slot_n_ctx(api),
+                               .spm_infill = api->config->spm_infill};
     warm_prompts prompts = {0};
     int rc = warm_parse_completion(&scope, call->body, call->body_len, &c->params, &prompts, err);
     free(call->body);
@@ -395,6 +394,10 @@ static void init_chat(warm_call *call) {
     init((warm_completion *)call, WARM_API_CHAT);
 }
 
+static void init_infill(warm_call *call) {
+    init((warm_completion *)call, WARM_API_INFILL);
+}
+
 static void start(warm_http_request *r, warm_api *api, void (*init_kind)(warm_call *call)) {
     const warm_call fields = {.init = init_kind, .work = work, .on_gone = on_gone, .destroy = destroy};
     warm_call_start(api, r, &fields, sizeof(warm_completion));
@@ -410,6 +413,10 @@ void warm__handle_text(warm_http_request *r, void *ud) {
 
 void warm__handle_chat(warm_http_request *r, void *ud) {
     start(r, ud, init_chat);
+}
+
+void warm__handle_infill(warm_http_request *r, void *ud) {
+    start(r, ud, init_infill);
 }
 
 bool warm__running_settings(warm_api *api, uint64_t id_task, warm_json *j) {

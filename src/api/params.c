@@ -158,7 +158,7 @@ static int check_against_scope(const warm_params_scope *s, warm_params *p, warm_
 
 int warm_params_parse(const warm_params_scope *s, warm_jv *root_take, warm_params *out, warm_err *err) {
     *out = (warm_params){
-        .kind = s->kind,
+        .kind = s->kind == WARM_API_INFILL ? WARM_API_NATIVE : s->kind,
         .cache_prompt = s->defaults->cache_prompt,
         .n_predict = s->defaults->n_predict,
         .n_cmpl = 1,
@@ -177,13 +177,31 @@ int warm_params_parse(const warm_params_scope *s, warm_jv *root_take, warm_param
     return rc;
 }
 
+int warm_params_add_stops(warm_params *p, char *stops_take, size_t n, warm_err *err) {
+    const char **all = n ? warm_malloc((p->n_stop + n) * sizeof *all) : NULL;
+    if (!all) {
+        free(stops_take);
+        return n ? warm_err_set(err, WARM_ENOMEM, "out of memory while reading the request") : 0;
+    }
+    if (p->n_stop) memcpy(all, p->stop, p->n_stop * sizeof *all);
+    const char *at = stops_take;
+    for (size_t i = 0; i < n; i++, at += strlen(at) + 1) all[p->n_stop + i] = at;
+    free(p->own_stop);
+    p->own_stop = all;
+    p->template_stops = stops_take;
+    p->stop = all;
+    p->n_stop += n;
+    return 0;
+}
+
 void warm_params_trim(warm_params *p) {
-    static const char *const large[] = {"prompt", "messages", "tools"};
+    static const char *const large[] = {"prompt", "messages", "tools", "input_prefix", "input_suffix", "input_extra"};
     for (size_t i = 0; i < sizeof large / sizeof *large; i++) json_object_object_del(p->root, large[i]);
 }
 
 void warm_params_deinit(warm_params *p) {
     free(p->own_stop);
+    free(p->template_stops);
     free(p->response_fields);
     free(p->logit_bias);
     if (p->root) json_object_put(p->root);

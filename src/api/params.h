@@ -14,7 +14,8 @@
 #include "sched/task.h"
 #include "warmslot/engine.h"
 
-enum warm_api_kind { WARM_API_NATIVE, WARM_API_TEXT, WARM_API_CHAT }; /* /completion, /v1/completions, /v1/chat/completions */
+/* /completion, /v1/completions, /v1/chat/completions, /infill; the last differs from the first in how its prompt is made only */
+enum warm_api_kind { WARM_API_NATIVE, WARM_API_TEXT, WARM_API_CHAT, WARM_API_INFILL };
 
 /* What holds when a request does not say: the server's own options. */
 typedef struct warm_defaults {
@@ -35,25 +36,30 @@ typedef struct warm_params_scope {
     warm_engine *engine; /* for logit_bias given as text, and the vocabulary's size */
     uint32_t n_slots;
     enum warm_api_kind kind;
+    uint32_t slot_n_ctx; /* infill: the context that a prompt is made for */
+    bool spm_infill;     /* infill: the suffix stands first */
 } warm_params_scope;
 
 typedef struct warm_params {
-    enum warm_api_kind kind;
+    enum warm_api_kind kind; /* that of the answer: never WARM_API_INFILL */
     bool stream, include_usage, cache_prompt, return_tokens, return_progress, timings_per_token, verbose;
     int32_t n_predict, n_indent, n_keep, n_discard, n_cmpl, n_cache_reuse, sse_ping_interval, id_slot;
     int64_t t_max_predict_ms;
     warm_sampling sampling;
-    const char *const *stop; /* the body's, or the server's own */
+    const char *const *stop; /* the body's, or the server's own; and the chat template's */
     const char **response_fields;
     size_t n_stop, n_response_fields;
     const char *salt;
     warm_jv *root;               /* the body: owns every string above */
-    const char **own_stop;       /* the array behind stop, if it is the body's */
+    const char **own_stop;       /* the array behind stop, if it is not the server's */
+    char *template_stops;        /* strings of it */
     warm_logit_bias *logit_bias; /* the same */
 } warm_params;
 
 /* Takes root, also on failure. On success *out is given back with warm_params_deinit. */
 WARM_MUST_USE int warm_params_parse(const warm_params_scope *s, warm_jv *root_take, warm_params *out, warm_err *err);
+/* Adds the chat template's stop strings, n of them, each with its NUL. Takes them, also on failure. */
+WARM_MUST_USE int warm_params_add_stops(warm_params *p, char *stops_take, size_t n, warm_err *err);
 /* Forgets the members of the body that only the prompt was made from: they may be large, and the request may run for long. */
 void warm_params_trim(warm_params *p);
 void warm_params_deinit(warm_params *p);

@@ -12,12 +12,9 @@
 /* On success *params and *prompts are the caller's to free. len bytes at body, NUL-terminated behind them. */
 WARM_MUST_USE int warm_parse_completion(const warm_params_scope *s, const char *body, size_t len, warm_params *params,
                                         warm_prompts *prompts, warm_err *err);
-typedef struct warm_text {
-    char *data; /* malloc'ed */
-    size_t len;
-} warm_text;
 
 /* The prompt that the model's template makes of a chat request; root is the body's parsed form. */
-WARM_MUST_USE int warm_parse_chat(warm_engine *e, warm_jv *root, const char *body, size_t len, warm_text *prompt, warm_err *err);
+WARM_MUST_USE int warm_parse_chat(warm_engine *e, warm_jv *root, const char *body, size_t len, warm_chat_prompt *prompt,
+                                  warm_err *err);
 
 #endif

@@ -10,16 +10,11 @@
 
 enum { TEXT_MAX = 1 << 30 };
 
-typedef struct builder {
-    int32_t *v;
-    size_t n, cap;
-} builder;
-
 static int no_memory(warm_err *err) {
     return warm_err_set(err, WARM_ENOMEM, "out of memory while reading the prompt");
 }
 
-static int push(builder *b, const int32_t *tokens, size_t n, warm_err *err) {
+int warm_tokens_push(warm_token_list *b, const int32_t *tokens, size_t n, warm_err *err) {
     if (b->n + n > b->cap) {
         size_t cap = b->n + n > b->cap * 2 ? b->n + n : b->cap * 2;
         int32_t *v = warm_realloc(b->v, cap * sizeof *v);
@@ -32,17 +27,20 @@ static int push(builder *b, const int32_t *tokens, size_t n, warm_err *err) {
     return 0;
 }
 
-static int push_text(warm_engine *e, builder *b, warm_jv *s, unsigned flags, warm_err *err) {
+int warm_tokens_push_text(warm_engine *e, warm_token_list *b, const char *s, size_t len, unsigned flags, warm_err *err) {
     int32_t *tokens = NULL;
     size_t n = 0;
-    int rc = e->text->tokenize(e, json_object_get_string(s), (size_t)json_object_get_string_len(s), flags & WARM_ADD_SPECIAL,
-                               flags & WARM_PARSE_SPECIAL, &tokens, &n, err);
-    if (!rc) rc = push(b, tokens, n, err);
+    int rc = e->text->tokenize(e, s, len, flags & WARM_ADD_SPECIAL, flags & WARM_PARSE_SPECIAL, &tokens, &n, err);
+    if (!rc) rc = warm_tokens_push(b, tokens, n, err);
     free(tokens);
     return rc;
 }
 
-static int push_token(warm_engine *e, const char *name, builder *b, warm_jv *v, warm_err *err) {
+static int push_string(warm_engine *e, warm_token_list *b, warm_jv *s, unsigned flags, warm_err *err) {
+    return warm_tokens_push_text(e, b, json_object_get_string(s), (size_t)json_object_get_string_len(s), flags, err);
+}
+
+static int push_token(warm_engine *e, const char *name, warm_token_list *b, warm_jv *v, warm_err *err) {
     int64_t id;
     if (!warm_jint(v, &id))
         return warm_err_set(err, WARM_EINVAL, "Field '%s': expected strings and tokens, got %s", name, warm_jtype(v));
@@ -50,18 +48,18 @@ static int push_token(warm_engine *e, const char *name, builder *b, warm_jv *v, 
         return warm_err_set(err, WARM_EINVAL, "Field '%s': there is no token %lld (the vocabulary has %u)", name, (long long)id,
                             e->info->n_vocab);
     int32_t token = (int32_t)id;
-    return push(b, &token, 1, err);
+    return warm_tokens_push(b, &token, 1, err);
 }
 
 int warm_tokens_read(warm_engine *e, const char *name, warm_jv *v, unsigned flags, warm_tokens *out, warm_err *err) {
-    builder b = {0};
+    warm_token_list b = {0};
     int rc = 0;
     if (warm_jis(v, json_type_string)) {
-        rc = push_text(e, &b, v, flags, err);
+        rc = push_string(e, &b, v, flags, err);
     } else if (warm_jis(v, json_type_array)) {
         for (size_t i = 0; i < json_object_array_length(v) && !rc; i++) {
             warm_jv *x = json_object_array_get_idx(v, i);
-            rc = warm_jis(x, json_type_string) ? push_text(e, &b, x, i ? flags & ~(unsigned)WARM_ADD_SPECIAL : flags, err)
+            rc = warm_jis(x, json_type_string) ? push_string(e, &b, x, i ? flags & ~(unsigned)WARM_ADD_SPECIAL : flags, err)
                                                : push_token(e, name, &b, x, err);
         }
     } else {

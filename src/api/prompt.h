@@ -32,6 +32,17 @@ enum { WARM_ADD_SPECIAL = 1, WARM_PARSE_SPECIAL = 2 };
 /* One string, token array or mixed array. Each token id is checked against the vocabulary. flags are of the enum above. */
 WARM_MUST_USE int warm_tokens_read(warm_engine *e, const char *name, warm_jv *v, unsigned flags, warm_tokens *out, warm_err *err);
 
+/* A list that grows; v is malloc'ed. */
+typedef struct warm_token_list {
+    int32_t *v;
+    size_t n, cap;
+} warm_token_list;
+
+WARM_MUST_USE int warm_tokens_push(warm_token_list *l, const int32_t *tokens, size_t n, warm_err *err);
+/* flags are of the enum above. */
+WARM_MUST_USE int warm_tokens_push_text(warm_engine *e, warm_token_list *l, const char *text, size_t len, unsigned flags,
+                                        warm_err *err);
+
 /* Appends the text of one token. */
 void warm_token_text(warm_engine *e, int32_t token, bool special, warm_buf *out);
 /* Tokens as text, specials included. NULL without memory. */

@@ -159,11 +159,17 @@ void warm__handle_props(warm_http_request *r, void *ud) {
     warm_json_kbool(j, "video", false);
     warm_json_kbool(j, "audio", false);
     warm_json_obj_end(j);
+    warm_json_kstr(j, "media_marker", api->media_marker);
     warm_json_kbool(j, "endpoint_slots", api->config->slots);
     warm_json_kbool(j, "endpoint_props", api->config->props);
     warm_json_kbool(j, "endpoint_metrics", api->config->metrics);
     warm_json_kbool(j, "ui", false);
+    warm_json_key(j, "ui_settings");
+    warm_json_obj(j);
+    warm_json_obj_end(j);
     warm_json_kstr(j, "chat_template", info->chat_template);
+    warm_json_key(j, "chat_template_caps");
+    warm_json_raw(j, info->chat_template_caps, strlen(info->chat_template_caps));
     warm_json_kstr(j, "bos_token", info->bos_text);
     warm_json_kstr(j, "eos_token", info->eos_text);
     warm_json_kstr(j, "build_info", info->build);

@@ -104,7 +104,7 @@ static int detokenize(warm_call *c, warm_err *err) {
 
 static int apply_template(warm_call *c, warm_err *err) {
     warm_jv *root = NULL;
-    warm_text prompt = {0};
+    warm_chat_prompt prompt = {0};
     int rc = warm_jread(c->body, c->body_len, &root, err);
     if (rc) return rc;
     rc = warm_parse_chat(c->api->engine, root, c->body, c->body_len, &prompt, err);
@@ -113,10 +113,11 @@ static int apply_template(warm_call *c, warm_err *err) {
         warm_json_init(&j, &c->answer);
         warm_json_obj(&j);
         warm_json_key(&j, "prompt");
-        warm_json_strn(&j, prompt.data, prompt.len);
+        warm_json_strn(&j, prompt.text, prompt.len);
         warm_json_obj_end(&j);
     }
-    free(prompt.data);
+    free(prompt.text);
+    free(prompt.stops);
     json_object_put(root);
     return rc;
 }

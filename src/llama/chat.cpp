@@ -3,11 +3,14 @@
  * llama/chat.cpp - chat requests to prompts, through libllama-common's Jinja templates.
  *
  * The rules for fields (which defaults, which combinations are errors, what is merged with what) are llama-server's, so that the
- * same request makes the same prompt. Only the prompt is used here, but libllama makes the grammar of the tools with it.
+ * same request makes the same prompt. Only the prompt and the template's stop strings are used here, but libllama makes the grammar
+ * of the tools with them.
  * Threads: chat_render [any]: templates are constant, rendering makes its own context. */
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <json.h>
+#include <memory>
 
 #include "llama/deep.hpp"
 #include "llama/priv.hpp"
@@ -143,19 +146,43 @@ common_chat_templates_inputs inputs_of(const engine &e, const common_json &body)
     return in;
 }
 
-int render(engine &e, const char *request_json, size_t len, char **prompt, size_t *prompt_len) {
+std::string caps_of(const chat &c) {
+    std::string json;
+    for (const auto &cap : common_chat_templates_get_caps(c.templates.get()))
+        json += (json.empty() ? "{\"" : ",\"") + cap.first + (cap.second ? "\":true" : "\":false");
+    return json.empty() ? "{}" : json + "}";
+}
+
+/* The strings one behind the other, each with its NUL. */
+std::string packed(const std::vector<std::string> &strings, size_t *n) {
+    std::string all;
+    *n = 0;
+    for (const auto &s : strings) {
+        if (s.empty() || s.find('\0') != std::string::npos)
+            continue; /* would end every answer at once, or could not be told apart */
+        all.append(s.c_str(), s.size() + 1);
+        (*n)++;
+    }
+    return all;
+}
+
+int render(engine &e, const char *request_json, size_t len, warm_chat_prompt *out) {
     if (!e.chat_.templates) {
         fail(WARM_ENOTSUP, "the model has no chat template%s%s: --chat-template gives it one",
              e.chat_.unusable.empty() ? "" : " that works: ", e.chat_.unusable.c_str());
     }
-    std::string made;
+    common_chat_params made;
     run_deep([&] {
         const common_json body = common_json::parse(std::string(request_json, len));
-        made = common_chat_templates_apply(e.chat_.templates.get(), inputs_of(e, body)).prompt;
+        made = common_chat_templates_apply(e.chat_.templates.get(), inputs_of(e, body));
     });
-    *prompt = warm_strndup(made.data(), made.size());
-    if (!*prompt) throw std::bad_alloc();
-    *prompt_len = made.size();
+    size_t n_stops = 0;
+    const std::string stops = packed(made.additional_stops, &n_stops);
+    std::unique_ptr<char, freed> text(warm_strndup(made.prompt.data(), made.prompt.size()));
+    std::unique_ptr<char, freed> kept(n_stops ? static_cast<char *>(warm_malloc(stops.size())) : nullptr);
+    if (!text || (n_stops && !kept)) throw std::bad_alloc();
+    if (n_stops) std::memcpy(kept.get(), stops.data(), stops.size());
+    *out = {text.release(), made.prompt.size(), kept.release(), n_stops};
     return 0;
 }
 
@@ -182,10 +209,11 @@ void open_chat(engine &e, const char *given) {
     c.prefill_assistant = p.prefill_assistant;
     c.force_pure_content = p.force_pure_content_parser;
     e.template_text = common_chat_templates_source(c.templates.get());
+    e.template_caps = caps_of(c);
 }
 
-int chat_render(warm_engine *we, const char *request_json, size_t len, char **prompt, size_t *prompt_len, warm_err *err) {
-    return guard(err, WARM_EINVAL, [&] { return render(*of(we), request_json, len, prompt, prompt_len); });
+int chat_render(warm_engine *we, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err) {
+    return guard(err, WARM_EINVAL, [&] { return render(*of(we), request_json, len, out); });
 }
 
 } // namespace warm

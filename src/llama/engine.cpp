@@ -91,6 +91,11 @@ void read_vocab(engine &e) {
     e.info_.bos = llama_vocab_bos(v);
     e.info_.eos = llama_vocab_eos(v);
     e.info_.add_bos = llama_vocab_get_add_bos(v);
+    e.info_.fim_pre = llama_vocab_fim_pre(v);
+    e.info_.fim_suf = llama_vocab_fim_suf(v);
+    e.info_.fim_mid = llama_vocab_fim_mid(v);
+    e.info_.fim_rep = llama_vocab_fim_rep(v);
+    e.info_.fim_sep = llama_vocab_fim_sep(v);
 }
 
 void read_model(engine &e) {
@@ -105,6 +110,7 @@ void read_model(engine &e) {
     e.info_.n_seq_max = (uint32_t)e.scratch;
     e.info_.n_batch = llama_n_batch(e.ctx.get());
     e.info_.n_ubatch = llama_n_ubatch(e.ctx.get());
+    e.info_.n_batch_asked = (uint32_t)e.params.n_batch;
     e.info_.n_ctx_train = (uint32_t)llama_model_n_ctx_train(m);
     e.info_.n_embd = (uint32_t)llama_model_n_embd(m);
     e.info_.n_params = llama_model_n_params(m);
@@ -122,6 +128,7 @@ void publish(engine &e) {
     e.info_.arch = e.arch.c_str();
     e.info_.build = e.build.c_str();
     e.info_.chat_template = e.template_text.c_str();
+    e.info_.chat_template_caps = e.template_caps.c_str();
     e.info_.bos_text = e.bos_text.c_str();
     e.info_.eos_text = e.eos_text.c_str();
     e.ops = &ops;

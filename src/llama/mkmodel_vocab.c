@@ -7,7 +7,8 @@
  * takes tools and is what agents' models use. Its 151,936 rows cost file size (at width 64, 10 MB of embeddings, which are Q8_0
  * whatever the type is, and 19 MB of output rows in F16), but hardly time, as output rows are read once per generated token: 800
  * tokens per second, and 15,000 of a prompt, on 2 cores. A vocabulary of 32k would leave room for wider layers, but none in the
- * package has a template with tools.
+ * package has a template with tools. The file names only three of its special tokens; those for filling in the middle get the names
+ * that Qwen2.5 gives the same ids.
  *
  * Generated text is made of " word" tokens. A client sends an answer back as text, and random tokens joined to a text are
  * tokenised to other tokens, so that no cache could ever match a turn that the model itself has written. Words that
@@ -24,20 +25,31 @@
 #include "llama/mkmodel_recipe.h"
 
 #define TEMPLATE_MAX_BYTES ((size_t)1 << 20)
+#define TOKENS_KEY         "tokenizer.ggml.tokens"
 #define TYPES_KEY          "tokenizer.ggml.token_type"
 #define TOKENS_MAX         (1u << 22)
 #define PIECE_MAX          256 /* no word is longer */
+
+typedef struct named_token {
+    uint32_t id;
+    const char *text;
+} named_token;
+
+static const named_token qwen2_names[] = {{151659, "<|fim_prefix|>"}, {151660, "<|fim_middle|>"}, {151661, "<|fim_suffix|>"},
+                                          {151662, "<|fim_pad|>"},    {151663, "<|repo_name|>"},  {151664, "<|file_sep|>"}};
 
 static const struct family {
     const char *name, *template_file;
     const char
         *end; /* the token that ends the assistant's turn; it becomes the end-of-text token, as in instruction-tuned models */
+    const named_token *names; /* of tokens that only fill up the file's list */
+    size_t n_names;
 } families[] = {
-    {"qwen2", "Qwen-Qwen3-0.6B.jinja", "<|im_end|>"},
-    {"qwen35", "Qwen3.5-4B.jinja", "<|im_end|>"},
-    {"llama-bpe", "meta-llama-Llama-3.1-8B-Instruct.jinja", "<|eot_id|>"},
-    {"phi-3", "microsoft-Phi-3.5-mini-instruct.jinja", "<|end|>"},
-    {"gemma-4", "google-gemma-4-31B-it.jinja", "<turn|>"},
+    {"qwen2", "Qwen-Qwen3-0.6B.jinja", "<|im_end|>", qwen2_names, sizeof qwen2_names / sizeof *qwen2_names},
+    {"qwen35", "Qwen3.5-4B.jinja", "<|im_end|>", NULL, 0},
+    {"llama-bpe", "meta-llama-Llama-3.1-8B-Instruct.jinja", "<|eot_id|>", NULL, 0},
+    {"phi-3", "microsoft-Phi-3.5-mini-instruct.jinja", "<|end|>", NULL, 0},
+    {"gemma-4", "google-gemma-4-31B-it.jinja", "<turn|>", NULL, 0},
 };
 
 /* libllama takes these for ends of text whatever their type is, and calls any but this one a bug of the model at each load. */
@@ -165,8 +177,42 @@ static bool ends_by_its_name(const char *token) {
     return false;
 }
 
+static bool has_name(const struct family *fam, uint32_t id) {
+    for (size_t i = 0; i < fam->n_names; i++) {
+        if (fam->names[i].id == id) return true;
+    }
+    return false;
+}
+
+/* Gives the family's further special tokens their names. The list's strings go with the old list, so they are copied first. */
+static int name_tokens(const char *file, const struct family *fam, struct gguf_context *kv, warm_err *err) {
+    int64_t key = gguf_find_key(kv, TOKENS_KEY);
+    if (key < 0 || !fam->n_names) return 0;
+    size_t n = gguf_get_arr_n(kv, key);
+    char **tokens = warm_calloc(n, sizeof *tokens);
+    int code = tokens ? 0 : WARM_ENOMEM;
+    for (size_t i = 0; i < n && !code; i++) {
+        const char *text = gguf_get_arr_str(kv, key, i);
+        tokens[i] = warm_strndup(text, strlen(text));
+        if (!tokens[i]) code = WARM_ENOMEM;
+    }
+    for (size_t i = 0; i < fam->n_names && !code; i++) {
+        uint32_t id = fam->names[i].id;
+        if (id >= n || strncmp(tokens[id], "[PAD", 4) != 0) code = WARM_ECORRUPT;
+        if (code) break;
+        free(tokens[id]);
+        tokens[id] = warm_strndup(fam->names[i].text, strlen(fam->names[i].text));
+        if (!tokens[id]) code = WARM_ENOMEM;
+    }
+    if (!code) gguf_set_arr_str(kv, TOKENS_KEY, (const char **)tokens, n);
+    for (size_t i = 0; tokens && i < n; i++) free(tokens[i]);
+    free(tokens);
+    if (code == WARM_ENOMEM) return warm_err_set(err, code, "no memory for %zu tokens", n);
+    return code ? warm_err_set(err, code, "%s is not the vocabulary it was", file) : 0;
+}
+
 static int sort_tokens(const char *file, const struct family *fam, warm__mk_vocab *v, warm_err *err) {
-    int64_t tokens = gguf_find_key(v->kv, "tokenizer.ggml.tokens"), types = gguf_find_key(v->kv, TYPES_KEY);
+    int64_t tokens = gguf_find_key(v->kv, TOKENS_KEY), types = gguf_find_key(v->kv, TYPES_KEY);
     int64_t model = gguf_find_key(v->kv, "tokenizer.ggml.model");
     if (tokens < 0 || types < 0 || model < 0 || gguf_get_arr_n(v->kv, tokens) != gguf_get_arr_n(v->kv, types) ||
         gguf_get_arr_n(v->kv, tokens) > TOKENS_MAX) {
@@ -183,7 +229,7 @@ static int sort_tokens(const char *file, const struct family *fam, warm__mk_voca
     memcpy(type, gguf_get_arr_data(v->kv, types), v->n_tokens * sizeof *type);
     for (uint32_t i = 0; i < v->n_tokens; i++) {
         const char *token = gguf_get_arr_str(v->kv, tokens, i);
-        if (ends_by_its_name(token)) type[i] = TOKEN_CONTROL;
+        if (ends_by_its_name(token) || has_name(fam, i)) type[i] = TOKEN_CONTROL;
         v->class_of[i] = (uint8_t)class_of(token, type[i], byte_level);
         v->n_words += v->class_of[i] == WARM__MK_WORD;
         if (strcmp(token, fam->end) == 0) end = (int32_t)i;
@@ -229,7 +275,8 @@ int warm__mk_vocab_load(const char *name, warm__mk_vocab *out, warm_err *err) {
     }
     keep_tokenizer_keys(out->kv);
     gguf_set_val_str(out->kv, "tokenizer.chat_template", jinja.data);
-    code = sort_tokens(file, fam, out, err);
+    code = name_tokens(file, fam, out->kv, err);
+    if (!code) code = sort_tokens(file, fam, out, err);
 out:
     if (code) warm__mk_vocab_free(out);
     warm_buf_free(&jinja);

@@ -12,6 +12,7 @@
 #include <chat.h>
 #include <common.h>
 #include <cstdint>
+#include <cstdlib>
 #include <llama-cpp.h>
 #include <llama.h>
 #include <map>
@@ -34,6 +35,10 @@ namespace warm {
 struct content {
     std::string sha256;     /* hex */
     bool long_rope = false; /* has a second set of rope factors for long contexts */
+};
+
+struct freed {
+    void operator()(void *p) const { std::free(p); }
 };
 
 /* Remembers what libllama's error lines say while it exists (log_route.h). quiet: they are expected. */
@@ -77,7 +82,7 @@ struct engine : warm_engine {
     warm__blob_layout layout = {}; /* of ranges; empty when the state can't be cut */
 
     warm_engine_info info_ = {};
-    std::string scope, path, desc, arch, build, template_text, bos_text, eos_text;
+    std::string scope, path, desc, arch, build, template_text, template_caps = "{}", bos_text, eos_text;
 
     /* engine thread */
     std::vector<int32_t> one_seq;     /* n_batch ones: every row belongs to one sequence */
@@ -113,7 +118,7 @@ std::string scope_text(engine &e);
 
 /* chat.cpp. `given`: template of the options, or NULL. */
 void open_chat(engine &e, const char *given);
-int chat_render(warm_engine *e, const char *request_json, size_t len, char **prompt, size_t *prompt_len, warm_err *err);
+int chat_render(warm_engine *e, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err);
 
 /* sampler.cpp, text.cpp, state.cpp: entries of the tables that engine.cpp puts together. */
 int sampler_new(warm_engine *e, const warm_sampling *s, warm_sampler **out, warm_err *err);

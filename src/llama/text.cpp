@@ -4,17 +4,12 @@
  *
  * Threads: [any]; the vocabulary does not change after loading. */
 #include <climits>
-#include <cstdlib>
 #include <memory>
 
 #include "llama/priv.hpp"
 
 namespace warm {
 namespace {
-
-struct freed {
-    void operator()(void *p) const { std::free(p); }
-};
 
 int tokenize_all(engine &e, const char *text, size_t len, bool add_special, bool parse_special, int32_t **tokens, size_t *n) {
     if (len > INT_MAX - 16) fail(WARM_EINVAL, "a text of %zu bytes is too long", len);

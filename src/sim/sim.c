@@ -11,7 +11,7 @@
 
 #include "base/alloc.h"
 
-enum { HEADER_BYTES = 16, RECORD_MIN = 16 };
+enum { HEADER_BYTES = 16, RECORD_MIN = 16, FIM_FIRST = 257, FIM_N = 5 };
 static const uint32_t state_magic = 0x4d495357; /* "WSIM" */
 
 struct cell {
@@ -257,12 +257,10 @@ static bool sim_token_is_eog(warm_engine *e, int32_t token) {
     return token == 0;
 }
 
-static int sim_chat_render(warm_engine *e, const char *json, size_t len, char **prompt, size_t *prompt_len, warm_err *err) {
+static int sim_chat_render(warm_engine *e, const char *json, size_t len, warm_chat_prompt *out, warm_err *err) {
     (void)e;
-    *prompt = warm_strndup(json, len);
-    if (!*prompt) return warm_err_set(err, WARM_ENOMEM, "no memory for the prompt");
-    *prompt_len = len;
-    return 0;
+    *out = (warm_chat_prompt){.text = warm_strndup(json, len), .len = len};
+    return out->text ? 0 : warm_err_set(err, WARM_ENOMEM, "no memory for the prompt");
 }
 
 static const warm_engine_ops engine_ops = {
@@ -306,9 +304,14 @@ int warm_sim_open(const warm_sim_options *o, warm_engine **out) {
                                  .chat_template = "",
                                  .bos_text = "",
                                  .eos_text = "",
+                                 .chat_template_caps = "{}",
                                  .bos = -1,
                                  .eos = 0};
     s->info.n_ctx_train = s->info.n_ctx;
+    s->info.n_batch_asked = s->info.n_batch;
+    bool fim = s->info.n_vocab >= FIM_FIRST + FIM_N;
+    int32_t *fim_tokens[FIM_N] = {&s->info.fim_pre, &s->info.fim_suf, &s->info.fim_mid, &s->info.fim_rep, &s->info.fim_sep};
+    for (int32_t i = 0; i < FIM_N; i++) *fim_tokens[i] = fim ? FIM_FIRST + i : -1;
     s->cells = warm_xcalloc(s->info.n_ctx, sizeof *s->cells);
     s->seqs = warm_xcalloc(s->info.n_seq_max, sizeof *s->seqs);
     for (uint32_t i = 0; i < s->info.n_seq_max; i++) s->seqs[i].cells = warm_xcalloc(s->info.n_ctx, sizeof(int32_t));

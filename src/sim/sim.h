@@ -4,7 +4,8 @@
  *
  * A cell holds a token and a hash of all tokens up to it, made from the hash in the cell before it, as a KV cell depends on everything
  * before it; what is "generated" is a function of the last hash alone. So a restore that is wrong by one unit changes all that follows.
- * State saved is the cells' contents, padded to unit_bytes each. Text: token 0 is the end of text, tokens 1..256 are the bytes, others print as "<n>". */
+ * State saved is the cells' contents, padded to unit_bytes each. Text: token 0 is the end of text, tokens 1..256 are the bytes, others print as "<n>".
+ * With a vocabulary of 262 or more 257..261 are the tokens for filling in the middle: prefix, suffix, middle, repository, file. */
 #ifndef WARM_SIM_SIM_H
 #define WARM_SIM_SIM_H
 

@@ -77,7 +77,7 @@ const noJson = [
     ['[[[[', /must be a JSON object/],
 ];
 
-for (const route of ['/completion', '/completions', '/v1/completions', '/chat/completions', '/v1/chat/completions', '/tokenize', '/detokenize', '/apply-template'])
+for (const route of ['/completion', '/completions', '/v1/completions', '/chat/completions', '/v1/chat/completions', '/infill', '/tokenize', '/detokenize', '/apply-template'])
     test(`${route}: what is no JSON object is refused with its place`, () => refuses(route, noJson));
 
 const field = (name) => new RegExp(`^Field '${name.replace(/[[\].]/g, '\\$&')}': `);

@@ -301,6 +301,24 @@ test('--chat-template-file replaces the template of the model', async () => {
     });
 });
 
+test('stop strings that come with a chat template end an answer', async () => {
+    const file = path.join(folder, 'stops.jinja');
+    fs.writeFileSync(file, '{#- laguna_glm_thinking -#}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}'); // a name that libllama knows
+    await serving(['--chat-template-file', file, '-r', 'four'], async ({ port }) => {
+        const ask = async (text, more) => {
+            const body = { messages: [{ role: 'user', content: 'Count' }], grammar: `root ::= "${text}"`, verbose: true, ...more };
+            const { choices: [choice], __verbose: { stopping_word: word } } = (await exchange(port, 'POST', '/v1/chat/completions', body)).json;
+            return [choice.message.content, choice.finish_reason, word];
+        };
+        assert.deepEqual(await ask('one two</assistant> three'), ['one two', 'stop', '</assistant>']);
+        assert.deepEqual(await ask('three four five'), ['three ', 'stop', 'four']);
+        assert.deepEqual(await ask('one two</assistant> three', { stop: ['two'] }), ['one ', 'stop', 'two']);
+        assert.deepEqual(await ask('one four</assistant> three', { stop: ['two'] }), ['one four', 'stop', '</assistant>']);
+        const raw = await exchange(port, 'POST', '/completion', { prompt: 'Count', grammar: 'root ::= "one</assistant> two"' });
+        assert.equal(raw.json.content, 'one</assistant> two');
+    });
+});
+
 /* ---- the log ---- */
 
 test('--log-jsonl: every line is an object with time, level and module', async () => {

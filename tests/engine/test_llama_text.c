@@ -98,12 +98,12 @@ static void a_long_text_without_a_space_is_tokenized(void **state) {
 }
 
 static char *try_render(warm_engine *of, const char *request, int *rc, warm_err *err) {
-    char *prompt = NULL;
-    size_t len = 0;
+    warm_chat_prompt prompt = {0};
     *err = (warm_err){0};
-    *rc = of->text->chat_render(of, request, strlen(request), &prompt, &len, err);
-    if (!*rc) assert_int_equal(strlen(prompt), len);
-    return prompt;
+    *rc = of->text->chat_render(of, request, strlen(request), &prompt, err);
+    if (!*rc) assert_int_equal(strlen(prompt.text), prompt.len);
+    free(prompt.stops);
+    return prompt.text;
 }
 
 static void renders(warm_engine *of, const char *request, const char *expected) {
@@ -146,6 +146,32 @@ static void chats_are_rendered(void **state) {
             "\"two\"}]}]}",
             "[user]one\ntwo[assistant]");
     renders(t, "{\"messages\":[" USER ",{\"role\":\"assistant\",\"content\":\"well\"}]}", "[user]hi[assistant]well");
+    t->ops->close(t);
+}
+
+/* libllama knows this template by the name in it. */
+static void a_templates_stops_are_given_with_the_prompt(void **state) {
+    (void)state;
+    char text[sizeof plain_template + 64];
+    snprintf(text, sizeof text, "{#- laguna_glm_thinking -#}%s", plain_template);
+    warm_engine *t = with_template(text);
+    warm_chat_prompt prompt = {0};
+    warm_err err = {0};
+    static const char request[] = "{\"messages\":[" USER "]}";
+    if (t->text->chat_render(t, request, strlen(request), &prompt, &err)) fail_msg("%s", err.text);
+    assert_string_equal(prompt.text, "[user]hi[assistant]");
+    assert_int_equal(prompt.n_stops, 1);
+    assert_string_equal(prompt.stops, "</assistant>");
+    free(prompt.text);
+    free(prompt.stops);
+    t->ops->close(t);
+}
+
+static void what_a_template_can_do_is_told(void **state) {
+    (void)state;
+    warm_engine *t = with_template(plain_template);
+    assert_non_null(strstr(t->info->chat_template_caps, "\"supports_tools\":false"));
+    assert_non_null(strstr(e->info->chat_template_caps, "\"supports_tools\":true"));
     t->ops->close(t);
 }
 
@@ -248,6 +274,8 @@ int main(void) {
         cmocka_unit_test(bytes_that_are_no_text_do_no_harm),
         cmocka_unit_test(a_long_text_without_a_space_is_tokenized),
         cmocka_unit_test(chats_are_rendered),
+        cmocka_unit_test(a_templates_stops_are_given_with_the_prompt),
+        cmocka_unit_test(what_a_template_can_do_is_told),
         cmocka_unit_test(the_models_template_shows_tools),
         cmocka_unit_test(tools_with_endless_definitions_do_no_harm),
         cmocka_unit_test(bad_chats_are_refused),

@@ -126,15 +126,36 @@ static void the_engine_reads_what_was_asked_for(void **state) {
     }
 }
 
+static void is_token(warm_engine *e, int32_t token, const char *name) {
+    char text[64];
+    size_t len = e->text->token_piece(e, token, true, text, sizeof text), n = 0;
+    int32_t *tokens = NULL;
+    assert_int_equal(len, strlen(name));
+    assert_memory_equal(text, name, len);
+    assert_int_equal(e->text->tokenize(e, name, len, false, true, &tokens, &n, NULL), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(tokens[0], token);
+    free(tokens);
+}
+
+static void infill_tokens_have_their_names(warm_engine *e) {
+    is_token(e, e->info->fim_pre, "<|fim_prefix|>");
+    is_token(e, e->info->fim_suf, "<|fim_suffix|>");
+    is_token(e, e->info->fim_mid, "<|fim_middle|>");
+    is_token(e, e->info->fim_rep, "<|repo_name|>");
+    is_token(e, e->info->fim_sep, "<|file_sep|>");
+}
+
 static void every_vocabulary_has_its_template_and_end(void **state) {
     (void)state;
     static const struct {
         const char *vocab, *end, *in_template;
-    } cases[] = {{"qwen2", "<|im_end|>", "tool_call"},
-                 {"qwen35", "<|im_end|>", "tool_call"},
-                 {"llama-bpe", "<|eot_id|>", "start_header_id"},
-                 {"phi-3", "<|end|>", "<|assistant|>"},
-                 {"gemma-4", "<turn|>", "<|turn>"}};
+        bool infill;
+    } cases[] = {{"qwen2", "<|im_end|>", "tool_call", true},
+                 {"qwen35", "<|im_end|>", "tool_call", false},
+                 {"llama-bpe", "<|eot_id|>", "start_header_id", false},
+                 {"phi-3", "<|end|>", "<|assistant|>", false},
+                 {"gemma-4", "<turn|>", "<|turn>", false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         warm_mkmodel_options o = small("dense", "vocab.gguf");
         o.vocab = cases[i].vocab;
@@ -144,14 +165,16 @@ static void every_vocabulary_has_its_template_and_end(void **state) {
         assert_string_equal(e->info->eos_text, cases[i].end);
         assert_true(e->text->token_is_eog(e, e->info->eos));
         assert_non_null(strstr(e->info->chat_template, cases[i].in_template));
+        assert_int_equal(e->info->fim_pre >= 0, cases[i].infill);
+        if (cases[i].infill) infill_tokens_have_their_names(e);
         static const char request[] =
             "{\"messages\":[{\"role\":\"user\",\"content\":\"Where is it?\"}],\"add_generation_prompt\":true}";
-        char *prompt = NULL;
-        size_t n = 0;
+        warm_chat_prompt prompt;
         warm_err err = {0};
-        if (e->text->chat_render(e, request, strlen(request), &prompt, &n, &err)) fail_msg("%s: %s", o.vocab, err.text);
-        assert_non_null(strstr(prompt, "Where is it?"));
-        free(prompt);
+        if (e->text->chat_render(e, request, strlen(request), &prompt, &err)) fail_msg("%s: %s", o.vocab, err.text);
+        assert_non_null(strstr(prompt.text, "Where is it?"));
+        assert_null(prompt.stops);
+        free(prompt.text);
         e->ops->close(e);
     }
 }

@@ -149,8 +149,8 @@ static bool token_is_eog(warm_engine *e, int32_t token) {
     return of(e)->inner->text->token_is_eog(of(e)->inner, token);
 }
 
-static int chat_render(warm_engine *e, const char *request_json, size_t len, char **prompt, size_t *prompt_len, warm_err *err) {
-    return of(e)->inner->text->chat_render(of(e)->inner, request_json, len, prompt, prompt_len, err);
+static int chat_render(warm_engine *e, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err) {
+    return of(e)->inner->text->chat_render(of(e)->inner, request_json, len, out, err);
 }
 
 static const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * tests/fuzz/fuzz_completion.c - any body on any of the three completion routes is read into values within their limits, or refused with
+ * tests/fuzz/fuzz_completion.c - any body on any of the four completion routes is read into values within their limits, or refused with
  * a message. */
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +34,8 @@ static void check(const warm_params *p, const warm_prompts *prompts) {
 }
 
 static void parse(enum warm_api_kind kind, const char *body, size_t len) {
-    const warm_params_scope scope = {.defaults = &defaults, .engine = engine, .n_slots = SLOTS, .kind = kind};
+    const warm_params_scope scope = {
+        .defaults = &defaults, .engine = engine, .n_slots = SLOTS, .kind = kind, .slot_n_ctx = engine->info->n_ctx};
     warm_params params;
     warm_prompts prompts = {0};
     warm_err err = {0};
@@ -58,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
     char *args[] = {"warmslot"}, *env[] = {NULL};
     (void)argc, (void)argv;
-    if (warm_sim_open(&(warm_sim_options){0}, &engine) || warm_config_parse(1, args, env, &config, NULL) ||
+    if (warm_sim_open(&(warm_sim_options){.n_vocab = 262}, &engine) || warm_config_parse(1, args, env, &config, NULL) ||
         warm_defaults_init(&config, &defaults, NULL))
         abort();
     return 0;
@@ -72,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     parse(WARM_API_NATIVE, body, size);
     parse(WARM_API_TEXT, body, size);
     parse(WARM_API_CHAT, body, size);
+    parse(WARM_API_INFILL, body, size);
     free(body);
     return 0;
 }

@@ -80,7 +80,43 @@ static void each_allocation_fails_once(void **state) {
     defaults_close(&f);
 }
 
+static void parses(enum warm_api_kind kind, const char *request, size_t n_stop, size_t n_tokens) {
+    defaults_fixture f;
+    defaults_open(&f, kind, NULL);
+    f.scope.slot_n_ctx = 1024;
+    uint64_t k = 1;
+    for (int rc = WARM_ENOMEM; rc; k++) {
+        warm_params p;
+        warm_prompts prompts;
+        warm_err err = {0};
+        warm_alloc_fail_at(k);
+        rc = warm_parse_completion(&f.scope, request, strlen(request), &p, &prompts, &err);
+        warm_alloc_fail_at(0);
+        assert_true(k < 1000);
+        if (rc) {
+            assert_int_equal(rc, WARM_ENOMEM);
+            continue;
+        }
+        assert_int_equal(p.n_stop, n_stop);
+        assert_int_equal(prompts.v[0].n, n_tokens);
+        warm_prompts_free(&prompts);
+        warm_params_deinit(&p);
+    }
+    assert_true(k > 3);
+    defaults_close(&f);
+}
+
+static void other_prompts_are_made_or_refused_too(void **state) {
+    (void)state;
+    parses(WARM_API_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"template_stops\":1,\"stop\":[\"y\"]}", 3, 7);
+    parses(WARM_API_INFILL,
+           "{\"input_prefix\":\"a\",\"input_suffix\":[\"b\",7],\"prompt\":\"c\",\"input_extra\":[{\"filename\":\"d\",\"text\":"
+           "\"e\"}]}",
+           0, 11 + 4 + 10 + 3 + 3 + 1);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_allocation_fails_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_allocation_fails_once),
+                                       cmocka_unit_test(other_prompts_are_made_or_refused_too)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,8 @@
  *
  * tests/unit/api_fixture.h - the server's own defaults, an engine that only knows text, and answers read back as JSON.
  *
- * Its tokens 1..256 are the bytes, 257 is the beginning of text that add_special puts first, 0 ends the text. */
+ * Its tokens 1..256 are the bytes, 257 is the beginning of text that add_special puts first, 0 ends the text; 258..262 are prefix, suffix,
+ * middle, repository and file of infill. */
 #ifndef WARM_TESTS_API_FIXTURE_H
 #define WARM_TESTS_API_FIXTURE_H
 
@@ -51,18 +52,32 @@ static inline bool text_is_eog(warm_engine *e, int32_t token) {
     return token == 0;
 }
 
-/* The "template" is the word chat and the body's length. */
-static inline int text_chat(warm_engine *e, const char *body, size_t len, char **prompt, size_t *prompt_len, warm_err *err) {
-    (void)e, (void)body, (void)err;
-    *prompt = malloc(32);
-    assert_non_null(*prompt);
-    *prompt_len = (size_t)snprintf(*prompt, 32, "chat%zu", len);
+/* The "template" is the word chat and the body's length; it has stop strings of its own if the body has a member template_stops. */
+static inline int text_chat(warm_engine *e, const char *body, size_t len, warm_chat_prompt *out, warm_err *err) {
+    (void)e, (void)err;
+    *out = (warm_chat_prompt){.text = malloc(32)};
+    assert_non_null(out->text);
+    out->len = (size_t)snprintf(out->text, 32, "chat%zu", len);
+    if (!strstr(body, "\"template_stops\"")) return 0;
+    out->n_stops = 2;
+    out->stops = malloc(sizeof "<end>\0</s>");
+    assert_non_null(out->stops);
+    memcpy(out->stops, "<end>\0</s>", sizeof "<end>\0</s>");
     return 0;
 }
 
 static const warm_text_ops text_ops = {text_tokenize, text_piece, text_is_eog, text_chat};
-static const warm_engine_info text_info = {
-    .n_ctx = 1024, .n_vocab = TEXT_VOCAB, .build = "test", .model_path = "", .bos = TEXT_BOS};
+static const warm_engine_info text_info = {.n_ctx = 1024,
+                                           .n_batch_asked = 64,
+                                           .n_vocab = TEXT_VOCAB,
+                                           .build = "test",
+                                           .model_path = "",
+                                           .bos = TEXT_BOS,
+                                           .fim_pre = 258,
+                                           .fim_suf = 259,
+                                           .fim_mid = 260,
+                                           .fim_rep = 261,
+                                           .fim_sep = 262};
 static warm_engine text_engine = {.text = &text_ops, .info = &text_info};
 
 typedef struct defaults_fixture {

@@ -160,6 +160,33 @@ static void a_chat_request_is_rendered_from_its_body(void **state) {
     defaults_close(&f);
 }
 
+/* What a request stops at: its own strings, or else the server's, and always the template's. */
+static void the_templates_stops_are_added(void **state) {
+    (void)state;
+    static const struct {
+        const char *stop, *wanted[4];
+    } cases[] = {{"[\"x\",\"y\"]", {"x", "y", "<end>", "</s>"}}, {"null", {"-r", "<end>", "</s>", NULL}}};
+    defaults_fixture f;
+    defaults_open(&f, WARM_API_CHAT, (char *[]){"-r", "-r", NULL});
+    for (size_t i = 0; i < 2; i++) {
+        char body[256];
+        warm_params p;
+        warm_prompts prompts;
+        warm_err err = {0};
+        size_t n = 0;
+        int len =
+            snprintf(body, sizeof body, "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"template_stops\":1,\"stop\":%s}",
+                     cases[i].stop);
+        assert_int_equal(warm_parse_completion(&f.scope, body, (size_t)len, &p, &prompts, &err), 0);
+        while (n < 4 && cases[i].wanted[n]) n++;
+        assert_int_equal(p.n_stop, n);
+        for (size_t k = 0; k < n; k++) assert_string_equal(p.stop[k], cases[i].wanted[k]);
+        warm_prompts_free(&prompts);
+        warm_params_deinit(&p);
+    }
+    defaults_close(&f);
+}
+
 static void a_failed_parse_leaves_nothing(void **state) {
     (void)state;
     static const char *const bodies[] = {"{", "{\"n_predict\":\"x\",\"prompt\":\"a\"}", "{\"stop\":[\"x\"],\"prompt\":5}"};
@@ -185,6 +212,7 @@ int main(void) {
         cmocka_unit_test(tokens_become_text_again),
         cmocka_unit_test(chat_messages_are_checked),
         cmocka_unit_test(a_chat_request_is_rendered_from_its_body),
+        cmocka_unit_test(the_templates_stops_are_added),
         cmocka_unit_test(a_failed_parse_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
