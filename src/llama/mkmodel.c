@@ -32,17 +32,22 @@ static const struct option_type {
     uint32_t file_type; /* general.file_type */
 } types[] = {{"f16", GGML_TYPE_F16, 1}, {"q8_0", GGML_TYPE_Q8_0, 7}};
 
+#define AT(field) offsetof(warm_mkmodel_options, field), offsetof(warm__mk_shape, field)
+
 static const struct number {
     const char *name, *about;
-    size_t at; /* in warm_mkmodel_options */
+    size_t at, in_shape; /* in warm_mkmodel_options and in the kind's shape */
     uint32_t min, max;
 } numbers[] = {
-    {"--layers", "layers", offsetof(warm_mkmodel_options, layers), 1, 512},
-    {"--embd", "width of the residual stream, a multiple of 32", offsetof(warm_mkmodel_options, embd), 32, 16384},
-    {"--heads", "attention heads, each 64 wide whatever --embd is", offsetof(warm_mkmodel_options, heads), 1, 256},
-    {"--kv-heads", "key/value heads, a divisor of --heads", offsetof(warm_mkmodel_options, kv_heads), 1, 256},
-    {"--ff", "width of the feed-forward layer or of each expert, a multiple of 32", offsetof(warm_mkmodel_options, ff), 32, 65536},
-    {"--ctx", "context length that the model claims", offsetof(warm_mkmodel_options, ctx), 64, 1u << 24},
+    {"--layers", "layers", AT(layers), 1, 512},
+    {"--embd", "width of the residual stream, a multiple of 32", AT(embd), 32, 16384},
+    {"--heads", "attention heads, each 64 wide whatever --embd is (hybrid, hybrid-swa: they share --embd)", AT(heads), 1, 256},
+    {"--kv-heads", "key/value heads, a divisor of --heads", AT(kv_heads), 1, 256},
+    {"--ff", "width of the feed-forward layer or of each expert, a multiple of 32", AT(ff), 32, 65536},
+    {"--window", "tokens in the sliding window", AT(window), 2, 1u << 24},
+    {"--conv", "tokens that a convolution spans", AT(conv), 2, 4096},
+    {"--state", "recurrent state, in numbers for each of twice --embd", AT(state), 1, 4096},
+    {"--ctx", "context length that the model claims", AT(ctx), 64, 1u << 24},
 };
 enum { N_NUMBERS = sizeof numbers / sizeof *numbers };
 
@@ -52,8 +57,12 @@ static const struct {
 } texts[] = {{"--vocab", offsetof(warm_mkmodel_options, vocab)}, {"--type", offsetof(warm_mkmodel_options, type)}};
 enum { N_TEXTS = sizeof texts / sizeof *texts };
 
-static uint32_t *number_in(warm_mkmodel_options *o, const struct number *n) {
-    return (uint32_t *)(void *)((char *)o + n->at);
+static uint32_t *number_in(void *o, size_t at) {
+    return (uint32_t *)(void *)((char *)o + at);
+}
+
+static uint32_t number_of(const void *o, size_t at) {
+    return *(const uint32_t *)(const void *)((const char *)o + at);
 }
 
 static const warm__mk_kind *find_kind(const char *name, warm_err *err) {
@@ -75,36 +84,46 @@ static const struct option_type *find_type(const char *name, warm_err *err) {
     return NULL;
 }
 
-static int check_ranges(const warm_mkmodel_options *o, warm_err *err) {
+static int take_numbers(const warm_mkmodel_options *o, const warm__mk_kind *kind, warm__mk_shape *s, warm_err *err) {
+    *s = kind->defaults;
     for (size_t i = 0; i < N_NUMBERS; i++) {
-        uint32_t v = *(const uint32_t *)(const void *)((const char *)o + numbers[i].at);
-        if (v && (v < numbers[i].min || v > numbers[i].max)) {
-            return warm_err_set(err, WARM_EINVAL, "%s is %u to %u, not %u", numbers[i].name, numbers[i].min, numbers[i].max, v);
+        const struct number *n = &numbers[i];
+        uint32_t v = number_of(o, n->at);
+        if (!v) continue;
+        if (v < n->min || v > n->max) {
+            return warm_err_set(err, WARM_EINVAL, "%s is %u to %u, not %u", n->name, n->min, n->max, v);
         }
+        if (!number_of(s, n->in_shape)) {
+            return warm_err_set(err, WARM_EINVAL, "%s means nothing for a model of kind %s", n->name, kind->name);
+        }
+        *number_in(s, n->in_shape) = v;
     }
     return 0;
 }
 
-static int make_shape(const warm_mkmodel_options *o, const warm__mk_kind *kind, warm__mk_shape *s, warm_err *err) {
-    int code = check_ranges(o, err);
-    if (code) return code;
-    *s = kind->defaults;
-    if (o->layers) s->layers = o->layers;
-    if (o->embd) s->embd = o->embd;
-    if (o->heads) s->heads = o->heads;
+static int fit_heads(const warm_mkmodel_options *o, warm__mk_shape *s, warm_err *err) {
+    if (!s->heads) return 0;
     /* Asking for fewer heads than the default has key/value heads is no mistake. */
-    if (o->kv_heads)
-        s->kv_heads = o->kv_heads;
-    else if (s->heads % s->kv_heads)
-        s->kv_heads = 1;
-    if (o->ff) s->ff = o->ff;
-    if (o->ctx) s->ctx = o->ctx;
-    if (s->embd % BLOCK) return warm_err_set(err, WARM_EINVAL, "--embd must be a multiple of %u, %u is not", BLOCK, s->embd);
-    if (s->ff % BLOCK) return warm_err_set(err, WARM_EINVAL, "--ff must be a multiple of %u, %u is not", BLOCK, s->ff);
+    if (!o->kv_heads && s->heads % s->kv_heads) s->kv_heads = 1;
     if (s->heads % s->kv_heads) {
         return warm_err_set(err, WARM_EINVAL, "--kv-heads must divide --heads, %u does not divide %u", s->kv_heads, s->heads);
     }
-    return 0;
+    if (s->head_size) return 0;
+    s->head_size = s->embd / s->heads;
+    if (s->embd % s->heads == 0 && s->head_size % BLOCK == 0) return 0;
+    return warm_err_set(err, WARM_EINVAL, "--heads share --embd, each a multiple of %u: %u can't share %u", BLOCK, s->heads,
+                        s->embd);
+}
+
+static int make_shape(const warm_mkmodel_options *o, const warm__mk_kind *kind, warm__mk_shape *s, warm_err *err) {
+    int code = take_numbers(o, kind, s, err);
+    if (code) return code;
+    if (s->embd % BLOCK) return warm_err_set(err, WARM_EINVAL, "--embd must be a multiple of %u, %u is not", BLOCK, s->embd);
+    if (s->ff % BLOCK) return warm_err_set(err, WARM_EINVAL, "--ff must be a multiple of %u, %u is not", BLOCK, s->ff);
+    /* A model with fewer layers than a period still has one of each sort. */
+    if (s->period > s->layers) s->period = s->layers;
+    if (s->period == 1) return warm_err_set(err, WARM_EINVAL, "kind %s has layers of two sorts: --layers is 2 or more", kind->name);
+    return fit_heads(o, s, err);
 }
 
 static void general_keys(warm__mk_model *m, const warm_mkmodel_options *o, const warm__mk_kind *kind, uint32_t file_type) {
@@ -176,9 +195,12 @@ static void usage(FILE *f) {
     fputs("usage: warmslot mkmodel KIND OUT.gguf [options]\n\nWrites a small model with random weights.\n\nkinds:\n", f);
     const warm__mk_kind *k;
     for (size_t i = 0; (k = warm__mk_kind_at(i)); i++) {
-        const warm__mk_shape *s = &k->defaults;
-        fprintf(f, "  %-12s %s: --layers %u --embd %u --heads %u --kv-heads %u --ff %u --ctx %u unless said otherwise\n", k->name,
-                k->about, s->layers, s->embd, s->heads, s->kv_heads, s->ff, s->ctx);
+        fprintf(f, "  %-10s  %s; unless said otherwise", k->name, k->about);
+        for (size_t n = 0; n < N_NUMBERS; n++) {
+            uint32_t v = number_of(&k->defaults, numbers[n].in_shape);
+            if (v) fprintf(f, " %s %u", numbers[n].name, v);
+        }
+        fputc('\n', f);
     }
     fputs("\noptions:\n", f);
     for (size_t i = 0; i < N_NUMBERS; i++) fprintf(f, "  %-10s N  %s\n", numbers[i].name, numbers[i].about);
@@ -207,7 +229,7 @@ static int take_option(warm_mkmodel_options *o, const char *name, const char *va
         if (v < numbers[i].min || v > numbers[i].max) {
             return warm_err_set(err, WARM_EINVAL, "%s is %u to %u, not %llu", name, numbers[i].min, numbers[i].max, v);
         }
-        *number_in(o, &numbers[i]) = (uint32_t)v;
+        *number_in(o, numbers[i].at) = (uint32_t)v;
         return 0;
     }
     o->seed = v; /* the only one left */

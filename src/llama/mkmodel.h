@@ -14,12 +14,13 @@
 
 /* NULL and 0 mean the default of the kind. */
 typedef struct warm_mkmodel_options {
-    const char *kind;  /* "dense", "moe" */
+    const char *kind;  /* "dense", "moe", "swa", "recurrent", "hybrid", "hybrid-ssm", "hybrid-swa" */
     const char *out;   /* path of the file; replaced when complete, untouched on failure */
     const char *vocab; /* "qwen2" for ggml-vocab-qwen2.gguf of the engine package */
     const char *type;  /* "f16", "q8_0" */
     uint64_t seed;     /* 0 is a seed like any other */
-    uint32_t layers, embd, heads, kv_heads, ff, ctx;
+    /* One that the kind has no use for is an error. */
+    uint32_t layers, embd, heads, kv_heads, ff, window, conv, state, ctx;
 } warm_mkmodel_options;
 
 /* WARM_EINVAL: an option is wrong; WARM_ENOTFOUND: no such kind or vocabulary; WARM_EIO, WARM_ENOMEM. */

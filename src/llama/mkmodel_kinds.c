@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * llama/mkmodel_kinds.c - the kinds of model that mkmodel knows: plain attention, dense (Qwen3) and with experts (Qwen3-MoE).
+ * llama/mkmodel_kinds.c - the kinds of model that mkmodel knows, and the parts that they share.
  *
  * Gains are chosen so that the residual stream keeps its size at any depth, width and context length: each part writes with
  * gain / sqrt(layers), so that all layers together add the same variance, and the feed-forward parts add most of it, because what
@@ -21,7 +21,6 @@
 #define HEAD_NORM_GAIN 1.2f
 #define ATTN_OUT_GAIN  2.0f
 #define FFN_DOWN_GAIN  4.0f
-#define DEVIATION      2.65f
 #define FREQ_BASE      1e6f /* Qwen3's */
 #define RMS_EPSILON    1e-6f
 
@@ -37,107 +36,167 @@ warm__mk_tensor *warm__mk_add(warm__mk_model *m, enum warm__mk_fill fill, const 
     }
     warm__mk_tensor *t = &m->tensors[m->n_tensors++];
     *t = (warm__mk_tensor){.fill = fill, .ne = {n_in, n_out, n_mats}, .gain = 1.0f};
-    t->type = fill == WARM__MK_CONSTANT ? GGML_TYPE_F32 : m->type;
+    bool is_matrix = fill == WARM__MK_EMBED || fill == WARM__MK_OUTPUT || fill == WARM__MK_RANDOM;
+    t->type = is_matrix ? m->type : GGML_TYPE_F32;
     snprintf(t->name, sizeof t->name, "%s", name);
     return t;
 }
 
-void warm__mk_key_u32(warm__mk_model *m, const char *arch, const char *key, uint32_t value) {
-    char full[128];
-    snprintf(full, sizeof full, "%s.%s", arch, key);
-    gguf_set_val_u32(m->gguf, full, value);
-}
-
-void warm__mk_key_f32(warm__mk_model *m, const char *arch, const char *key, float value) {
-    char full[128];
-    snprintf(full, sizeof full, "%s.%s", arch, key);
-    gguf_set_val_f32(m->gguf, full, value);
-}
-
-static warm__mk_tensor *add_layer(warm__mk_model *m, uint32_t layer, enum warm__mk_fill fill, const char *part, int64_t n_in,
-                                  int64_t n_out, int64_t n_mats) {
+warm__mk_tensor *warm__mk_layer(warm__mk_model *m, uint32_t layer, enum warm__mk_fill fill, const char *part, int64_t n_in,
+                                int64_t n_out, int64_t n_mats) {
     char name[WARM__MK_NAME_MAX];
-    snprintf(name, sizeof name, "blk.%u.%s.weight", layer, part);
+    snprintf(name, sizeof name, "blk.%u.%s", layer, part);
     return warm__mk_add(m, fill, name, n_in, n_out, n_mats);
 }
 
-static void add_norm(warm__mk_model *m, uint32_t layer, const char *part) {
-    add_layer(m, layer, WARM__MK_CONSTANT, part, m->shape.embd, 1, 1)->hide_bias = true;
+warm__mk_tensor *warm__mk_norm(warm__mk_model *m, uint32_t layer, const char *part) {
+    warm__mk_tensor *t = warm__mk_layer(m, layer, WARM__MK_CONSTANT, part, m->shape.embd, 1, 1);
+    t->hide_bias = true;
+    return t;
 }
 
-/* A matrix whose result is added to the residual stream. */
-static void add_back(warm__mk_model *m, uint32_t layer, const char *part, float gain, int64_t n_in, int64_t n_mats) {
-    warm__mk_tensor *t = add_layer(m, layer, WARM__MK_RANDOM, part, n_in, m->shape.embd, n_mats);
+void warm__mk_back(warm__mk_model *m, uint32_t layer, const char *part, float gain, int64_t n_in, int64_t n_mats) {
+    warm__mk_tensor *t = warm__mk_layer(m, layer, WARM__MK_RANDOM, part, n_in, m->shape.embd, n_mats);
     t->gain = gain / sqrtf((float)m->shape.layers);
     t->hide_bias = true;
 }
 
-static void attention(warm__mk_model *m, uint32_t layer) {
+void warm__mk_attention(warm__mk_model *m, uint32_t layer, bool head_norms) {
     const warm__mk_shape *s = &m->shape;
     int64_t n_q = (int64_t)s->heads * s->head_size, n_kv = (int64_t)s->kv_heads * s->head_size;
-    add_norm(m, layer, "attn_norm");
-    add_layer(m, layer, WARM__MK_RANDOM, "attn_q", s->embd, n_q, 1);
-    add_layer(m, layer, WARM__MK_RANDOM, "attn_k", s->embd, n_kv, 1);
-    add_layer(m, layer, WARM__MK_RANDOM, "attn_v", s->embd, n_kv, 1);
-    add_layer(m, layer, WARM__MK_CONSTANT, "attn_q_norm", s->head_size, 1, 1)->gain = HEAD_NORM_GAIN;
-    add_layer(m, layer, WARM__MK_CONSTANT, "attn_k_norm", s->head_size, 1, 1)->gain = HEAD_NORM_GAIN;
-    add_back(m, layer, "attn_output", ATTN_OUT_GAIN, n_q, 1);
+    warm__mk_norm(m, layer, "attn_norm.weight");
+    warm__mk_tensor *q = warm__mk_layer(m, layer, WARM__MK_RANDOM, "attn_q.weight", s->embd, n_q, 1);
+    if (!head_norms) q->gain = HEAD_NORM_GAIN * HEAD_NORM_GAIN;
+    warm__mk_layer(m, layer, WARM__MK_RANDOM, "attn_k.weight", s->embd, n_kv, 1);
+    warm__mk_layer(m, layer, WARM__MK_RANDOM, "attn_v.weight", s->embd, n_kv, 1);
+    if (head_norms) {
+        warm__mk_layer(m, layer, WARM__MK_CONSTANT, "attn_q_norm.weight", s->head_size, 1, 1)->gain = HEAD_NORM_GAIN;
+        warm__mk_layer(m, layer, WARM__MK_CONSTANT, "attn_k_norm.weight", s->head_size, 1, 1)->gain = HEAD_NORM_GAIN;
+    }
+    warm__mk_back(m, layer, "attn_output.weight", ATTN_OUT_GAIN, n_q, 1);
 }
 
-static void feed_forward(warm__mk_model *m, uint32_t layer) {
+void warm__mk_feed_forward(warm__mk_model *m, uint32_t layer) {
     const warm__mk_shape *s = &m->shape;
-    add_norm(m, layer, "ffn_norm");
-    add_layer(m, layer, WARM__MK_RANDOM, "ffn_gate", s->embd, s->ff, 1);
-    add_layer(m, layer, WARM__MK_RANDOM, "ffn_up", s->embd, s->ff, 1);
-    add_back(m, layer, "ffn_down", FFN_DOWN_GAIN, s->ff, 1);
+    warm__mk_norm(m, layer, "ffn_norm.weight");
+    warm__mk_layer(m, layer, WARM__MK_RANDOM, "ffn_gate.weight", s->embd, s->ff, 1);
+    warm__mk_layer(m, layer, WARM__MK_RANDOM, "ffn_up.weight", s->embd, s->ff, 1);
+    warm__mk_back(m, layer, "ffn_down.weight", FFN_DOWN_GAIN, s->ff, 1);
 }
 
 static void experts(warm__mk_model *m, uint32_t layer) {
     const warm__mk_shape *s = &m->shape;
-    add_norm(m, layer, "ffn_norm");
-    add_layer(m, layer, WARM__MK_RANDOM, "ffn_gate_inp", s->embd, s->experts, 1)->type = GGML_TYPE_F32;
-    add_layer(m, layer, WARM__MK_RANDOM, "ffn_gate_exps", s->embd, s->ff, s->experts);
-    add_layer(m, layer, WARM__MK_RANDOM, "ffn_up_exps", s->embd, s->ff, s->experts);
+    warm__mk_norm(m, layer, "ffn_norm.weight");
+    warm__mk_layer(m, layer, WARM__MK_RANDOM, "ffn_gate_inp.weight", s->embd, s->experts, 1)->type = GGML_TYPE_F32;
+    warm__mk_layer(m, layer, WARM__MK_RANDOM, "ffn_gate_exps.weight", s->embd, s->ff, s->experts);
+    warm__mk_layer(m, layer, WARM__MK_RANDOM, "ffn_up_exps.weight", s->embd, s->ff, s->experts);
     /* The chosen experts are averaged with weights that sum to 1, which shrinks the sum of independent parts. */
-    add_back(m, layer, "ffn_down_exps", FFN_DOWN_GAIN * sqrtf((float)s->experts_used), s->ff, s->experts);
+    warm__mk_back(m, layer, "ffn_down_exps.weight", FFN_DOWN_GAIN * sqrtf((float)s->experts_used), s->ff, s->experts);
 }
 
-static void common_keys(warm__mk_model *m, const char *arch) {
+void warm__mk_embeddings(warm__mk_model *m, float deviation) {
+    warm__mk_tensor *t = warm__mk_add(m, WARM__MK_EMBED, "token_embd.weight", m->shape.embd, m->vocab.n_tokens, 1);
+    t->type = GGML_TYPE_Q8_0;
+    t->gain = deviation;
+}
+
+void warm__mk_outputs(warm__mk_model *m, const char *norm) {
+    warm__mk_add(m, WARM__MK_CONSTANT, norm, m->shape.embd, 1, 1);
+    warm__mk_add(m, WARM__MK_OUTPUT, "output.weight", m->shape.embd, m->vocab.n_tokens, 1);
+}
+
+bool warm__mk_is_full(const warm__mk_shape *s, uint32_t layer) {
+    return layer % s->period == s->period - 1;
+}
+
+static const char *full_key(char (*full)[128], const char *arch, const char *key) {
+    snprintf(*full, sizeof *full, "%s.%s", arch, key);
+    return *full;
+}
+
+void warm__mk_key_u32(warm__mk_model *m, const char *arch, const char *key, uint32_t value) {
+    char full[128];
+    gguf_set_val_u32(m->gguf, full_key(&full, arch, key), value);
+}
+
+void warm__mk_key_f32(warm__mk_model *m, const char *arch, const char *key, float value) {
+    char full[128];
+    gguf_set_val_f32(m->gguf, full_key(&full, arch, key), value);
+}
+
+void warm__mk_common_keys(warm__mk_model *m, const char *arch) {
     const warm__mk_shape *s = &m->shape;
     warm__mk_key_u32(m, arch, "context_length", s->ctx);
     warm__mk_key_u32(m, arch, "embedding_length", s->embd);
     warm__mk_key_u32(m, arch, "block_count", s->layers);
-    warm__mk_key_u32(m, arch, "feed_forward_length", s->ff);
-    warm__mk_key_u32(m, arch, "attention.head_count", s->heads);
-    warm__mk_key_u32(m, arch, "attention.head_count_kv", s->kv_heads);
-    warm__mk_key_u32(m, arch, "attention.key_length", s->head_size);
-    warm__mk_key_u32(m, arch, "attention.value_length", s->head_size);
+    if (s->ff) warm__mk_key_u32(m, arch, "feed_forward_length", s->ff);
     warm__mk_key_f32(m, arch, "attention.layer_norm_rms_epsilon", RMS_EPSILON);
-    warm__mk_key_f32(m, arch, "rope.freq_base", FREQ_BASE);
     warm__mk_key_u32(m, arch, "vocab_size", m->vocab.n_tokens);
 }
 
-static void describe_plain(warm__mk_model *m, const char *arch) {
+static void head_keys(warm__mk_model *m, const char *arch) {
     const warm__mk_shape *s = &m->shape;
-    common_keys(m, arch);
+    warm__mk_key_u32(m, arch, "attention.head_count", s->heads);
+    warm__mk_key_u32(m, arch, "attention.key_length", s->head_size);
+    warm__mk_key_u32(m, arch, "attention.value_length", s->head_size);
+    warm__mk_key_f32(m, arch, "rope.freq_base", FREQ_BASE);
+}
+
+void warm__mk_attention_keys(warm__mk_model *m, const char *arch) {
+    head_keys(m, arch);
+    warm__mk_key_u32(m, arch, "attention.head_count_kv", m->shape.kv_heads);
+}
+
+void warm__mk_hybrid_keys(warm__mk_model *m, const char *arch) {
+    const warm__mk_shape *s = &m->shape;
+    char full[128];
+    int32_t *kv_heads = warm_xmalloc(s->layers * sizeof *kv_heads);
+    for (uint32_t i = 0; i < s->layers; i++) kv_heads[i] = warm__mk_is_full(s, i) ? (int32_t)s->kv_heads : 0;
+    head_keys(m, arch);
+    gguf_set_arr_data(m->gguf, full_key(&full, arch, "attention.head_count_kv"), GGUF_TYPE_INT32, kv_heads, s->layers);
+    free(kv_heads);
+}
+
+void warm__mk_plain(warm__mk_model *m, const char *arch) {
+    const warm__mk_shape *s = &m->shape;
+    warm__mk_common_keys(m, arch);
+    warm__mk_attention_keys(m, arch);
     if (s->experts) {
         warm__mk_key_u32(m, arch, "expert_count", s->experts);
         warm__mk_key_u32(m, arch, "expert_used_count", s->experts_used);
         warm__mk_key_u32(m, arch, "expert_feed_forward_length", s->ff);
     }
-    warm__mk_add(m, WARM__MK_EMBED, "token_embd.weight", s->embd, m->vocab.n_tokens, 1)->type = GGML_TYPE_Q8_0;
+    warm__mk_embeddings(m, 1.0f);
     for (uint32_t i = 0; i < s->layers; i++) {
-        attention(m, i);
-        s->experts ? experts(m, i) : feed_forward(m, i);
+        warm__mk_attention(m, i, true);
+        s->experts ? experts(m, i) : warm__mk_feed_forward(m, i);
     }
-    warm__mk_add(m, WARM__MK_CONSTANT, "output_norm.weight", s->embd, 1, 1);
-    warm__mk_add(m, WARM__MK_OUTPUT, "output.weight", s->embd, m->vocab.n_tokens, 1);
+    warm__mk_outputs(m, "output_norm.weight");
 }
 
+/* clang-format off */
 static const warm__mk_kind kinds[] = {
-    {"dense", "plain attention (Qwen3)", "qwen3", {4, 64, 4, 2, 64, 192, 65536, 0, 0}, DEVIATION, describe_plain},
-    {"moe", "plain attention and experts (Qwen3-MoE)", "qwen3moe", {4, 64, 4, 2, 64, 96, 65536, 8, 2}, DEVIATION, describe_plain},
+    {"dense", "plain attention (Qwen3)", "qwen3",
+     {.layers = 4, .embd = 64, .ff = 192, .ctx = 65536, .heads = 4, .kv_heads = 2, .head_size = 64}, 2.65f, warm__mk_plain},
+    {"moe", "plain attention and experts (Qwen3-MoE)", "qwen3moe",
+     {.layers = 4, .embd = 64, .ff = 96, .ctx = 65536, .heads = 4, .kv_heads = 2, .head_size = 64, .experts = 8, .experts_used = 2},
+     2.65f, warm__mk_plain},
+    {"swa", "attention over a sliding window, over everything in every 6th layer (Gemma 3)", "gemma3",
+     {.layers = 6, .embd = 64, .ff = 192, .ctx = 65536, .heads = 4, .kv_heads = 2, .head_size = 64, .period = 6, .window = 128},
+     2.65f, warm__mk_gemma3},
+    {"recurrent", "recurrent state and no attention (Mamba-2)", "mamba2",
+     {.layers = 4, .embd = 64, .ctx = 65536, .conv = 4, .state = 128}, 2.2f, warm__mk_mamba2},
+    {"hybrid", "convolutions, plain attention in every 4th layer (LFM2)", "lfm2",
+     {.layers = 4, .embd = 64, .ff = 192, .ctx = 65536, .heads = 2, .kv_heads = 1, .period = 4, .conv = 256}, 2.8f, warm__mk_lfm2},
+    {"hybrid-ssm", "recurrent state, plain attention in every 6th layer (Granite 4 hybrid)", "granitehybrid",
+     {.layers = 6, .embd = 64, .ff = 192, .ctx = 65536, .heads = 4, .kv_heads = 1, .head_size = 64, .period = 6, .conv = 4,
+      .state = 128},
+     3.1f, warm__mk_granite_hybrid},
+    {"hybrid-swa", "convolutions, attention over a sliding window in every 4th layer (LFM2)", "lfm2",
+     {.layers = 4, .embd = 64, .ff = 192, .ctx = 65536, .heads = 2, .kv_heads = 1, .period = 4, .window = 128, .conv = 256},
+     2.8f, warm__mk_lfm2},
 };
+/* clang-format on */
 
 const warm__mk_kind *warm__mk_kind_at(size_t i) {
     return i < sizeof kinds / sizeof *kinds ? &kinds[i] : NULL;

@@ -90,13 +90,19 @@ static void output_row(const warm__mk_model *m, warm_rng *r, float *row, enum wa
     row[0] = level * LOGIT_DEVIATION * m->deviation;
 }
 
+static void kernel_row(warm_rng *r, float *row, int64_t n, float gain) {
+    float sum = 0.0f;
+    for (int64_t age = 1; age <= n; age++) sum += 1.0f / (float)age;
+    for (int64_t age = 1; age <= n; age++) random_row(r, &row[n - age], 1, gain / sqrtf(sum * (float)age));
+}
+
 /* Row i of matrix j; called in order. */
 static void fill_row(const warm__mk_model *m, const warm__mk_tensor *t, warm_rng *r, int64_t i, float *row) {
     int64_t n = t->ne[0];
     switch (t->fill) {
     case WARM__MK_EMBED:
-        random_row(r, row, n, 1.0f);
-        row[0] = 1.0f;
+        random_row(r, row, n, t->gain);
+        row[0] = t->gain;
         break;
     case WARM__MK_OUTPUT:
         output_row(m, r, row, m->vocab.class_of[i]);
@@ -105,8 +111,14 @@ static void fill_row(const warm__mk_model *m, const warm__mk_tensor *t, warm_rng
         for (int64_t k = 0; k < n; k++) row[k] = t->gain;
         if (t->hide_bias) row[0] = 0.0f;
         break;
+    case WARM__MK_HALVING:
+        for (int64_t k = 0; k < n; k++) row[k] = ldexpf(t->gain, -(int)i);
+        break;
     case WARM__MK_RANDOM:
         random_row(r, row, n, t->hide_bias && i == 0 ? 0.0f : t->gain / sqrtf((float)n));
+        break;
+    case WARM__MK_KERNEL:
+        kernel_row(r, row, n, t->gain);
         break;
     }
 }
@@ -145,7 +157,7 @@ int warm__mk_write(warm__mk_model *m, FILE *f) {
     if (!ctx) return WARM_ENOMEM;
     for (size_t i = 0; i < m->n_tensors; i++) {
         const warm__mk_tensor *t = &m->tensors[i];
-        int n_dims = t->ne[2] > 1 ? 3 : t->fill == WARM__MK_CONSTANT ? 1 : 2;
+        int n_dims = t->ne[2] > 1 ? 3 : t->fill == WARM__MK_CONSTANT && t->ne[1] == 1 ? 1 : 2;
         gguf_add_tensor(m->gguf, ggml_set_name(ggml_new_tensor(ctx, t->type, n_dims, t->ne), t->name));
     }
     ggml_free(ctx);
