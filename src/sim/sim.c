@@ -1,48 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * sim/sim.c - see sim.h. */
-#include "sim/sim.h"
-
+ * sim/sim.c - decoding, sampling and text of the simulated engine: see sim.h. */
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "sim/sim_internal.h"
 
-enum { HEADER_BYTES = 16, RECORD_MIN = 16, FIM_FIRST = 257, FIM_N = 5 };
-static const uint32_t state_magic = 0x4d495357; /* "WSIM" */
-
-struct cell {
-    int32_t token;
-    uint32_t refs;
-    uint64_t hash;
-};
-
-struct seq {
-    int32_t *cells; /* by position */
-    int32_t n;
-};
-
-typedef struct sim {
-    warm_engine base;
-    warm_engine_info info;
-    warm_sim_options o;
-    struct cell *cells;
-    uint32_t n_used;
-    struct seq *seqs;
-    uint64_t *row_hash; /* of the last decode, by row */
-    float *logits;
-    uint64_t n_decodes, n_loads;
-} sim;
+enum { FIM_FIRST = 257, FIM_N = 5 };
 
 struct warm_sampler {
     warm_sampling p;
     warm_token_prob *probs;
 };
 
-static uint64_t mix(uint64_t hash, uint64_t v) {
+uint64_t warm__sim_mix(uint64_t hash, uint64_t v) {
     uint64_t z = hash * 0x9e3779b97f4a7c15u + v + 0x632be59bd9b4e019u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
@@ -51,132 +25,105 @@ static uint64_t mix(uint64_t hash, uint64_t v) {
 
 uint64_t warm_sim_hash(const int32_t *tokens, size_t n) {
     uint64_t hash = 0;
-    for (size_t i = 0; i < n; i++) hash = mix(hash, (uint64_t)tokens[i]);
+    for (size_t i = 0; i < n; i++) hash = warm__sim_mix(hash, (uint64_t)tokens[i]);
     return hash;
 }
 
 int32_t warm_sim_next(const warm_engine *e, uint64_t hash, bool ignore_eos) {
-    uint64_t v = mix(hash, 1);
+    uint64_t v = warm__sim_mix(hash, 1);
     /* One in 64 ends the text. */
     if (!ignore_eos && (v >> 58) == 0) return 0;
     return (int32_t)(1 + v % (e->info->n_vocab - 1));
 }
 
-static void spend(sim *s, uint64_t ns) {
+void warm__sim_spend(sim *s, uint64_t ns) {
     if (s->o.clock_ns) *s->o.clock_ns += ns;
 }
 
-static int32_t take_cell(sim *s, int32_t token, uint64_t hash) {
+static bool uses_cells(const sim *s) {
+    return s->info.state != WARM_STATE_SNAPSHOTS;
+}
+
+uint64_t warm__sim_end_hash(const sim *s, const struct sim_seq *q) {
+    if (!q->n) return 0;
+    return uses_cells(s) ? s->cells[q->cells[q->n - 1]].hash : q->recurrent;
+}
+
+uint64_t warm_sim_seq_hash(const warm_engine *e, int32_t seq) {
+    const sim *s = (const sim *)e;
+    return warm__sim_end_hash(s, &s->seqs[seq]);
+}
+
+uint64_t warm_sim_poisoned(const warm_engine *e) {
+    return ((const sim *)e)->n_poisoned;
+}
+
+void warm__sim_push_cell(sim *s, struct sim_seq *q, int32_t token, uint64_t hash) {
     for (uint32_t i = 0; i < s->info.n_ctx; i++) {
         if (s->cells[i].refs) continue;
-        s->cells[i] = (struct cell){.token = token, .refs = 1, .hash = hash};
+        s->cells[i] = (struct sim_cell){.token = token, .refs = 1, .hash = hash};
         s->n_used++;
-        return (int32_t)i;
+        q->cells[q->n++] = (int32_t)i;
+        return;
     }
     abort(); /* the callers have counted */
 }
 
-static void give_cell(sim *s, int32_t i) {
-    assert(s->cells[i].refs);
-    if (!--s->cells[i].refs) s->n_used--;
+/* 0 when the sequence has all that its next row needs. */
+static uint64_t poison_of(const sim *s, const struct sim_seq *q) {
+    bool good = !q->incomplete;
+    if (s->info.state == WARM_STATE_WINDOW && q->good_from > warm__sim_row_first(s, q->n)) good = false;
+    if (s->info.state == WARM_STATE_RANGES_SNAPSHOTS && (q->recurrent_at != q->n || q->recurrent != warm__sim_end_hash(s, q)))
+        good = false;
+    return good ? 0 : warm__sim_mix(q->recurrent, (uint64_t)q->good_from) | 1;
+}
+
+static void decode_row(sim *s, const warm_batch *b, size_t i) {
+    struct sim_seq *q = &s->seqs[b->seq[i]];
+    uint64_t poison = poison_of(s, q), hash = warm__sim_mix(warm__sim_end_hash(s, q), (uint64_t)b->token[i]) ^ poison;
+    if (poison) s->n_poisoned++;
+    s->row_hash[i] = hash;
+    if (uses_cells(s)) {
+        warm__sim_push_cell(s, q, b->token[i], hash);
+    } else {
+        q->n++;
+    }
+    /* A state of its own: it does not become right by being wrong along with the cells. */
+    q->recurrent = uses_cells(s) ? warm__sim_mix(q->recurrent, (uint64_t)b->token[i]) : hash;
+    q->recurrent_at = q->n;
+    if (s->info.state == WARM_STATE_WINDOW) warm__sim_row_add(s, b->seq[i], b->pos[i]);
+}
+
+static bool positions_follow(sim *s, const warm_batch *b) {
+    for (uint32_t i = 0; i < s->info.n_seq_max; i++) s->per_seq[i] = s->seqs[i].n;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->pos[i] != s->per_seq[b->seq[i]]++) return false;
+    }
+    return true;
 }
 
 static int sim_decode(warm_engine *e, const warm_batch *b, warm_err *err) {
     sim *s = (sim *)e;
+    bool window = s->info.state == WARM_STATE_WINDOW;
     assert(b->n && b->n <= s->info.n_batch);
-    if (s->info.n_ctx - s->n_used < b->n) return warm_err_set(err, WARM_EFULL, "no free cells");
+    if (!positions_follow(s, b)) return warm_err_set(err, WARM_EENGINE, "positions do not follow those in the context");
+    if (uses_cells(s) && s->info.n_ctx - s->n_used < b->n) return warm_err_set(err, WARM_EFULL, "no free cells");
+    if (window && !warm__sim_rows_fit(s, b)) return warm_err_set(err, WARM_EFULL, "no free window rows");
     if (++s->n_decodes == s->o.decode_fails_at) return warm_err_set(err, WARM_EENGINE, "simulated failure");
-    spend(s, b->n * s->o.row_ns);
-    for (size_t i = 0; i < b->n; i++) {
-        struct seq *q = &s->seqs[b->seq[i]];
-        assert(b->pos[i] == q->n);
-        uint64_t hash = mix(q->n ? s->cells[q->cells[q->n - 1]].hash : 0, (uint64_t)b->token[i]);
-        q->cells[q->n++] = take_cell(s, b->token[i], hash);
-        s->row_hash[i] = hash;
+    warm__sim_spend(s, b->n * s->o.row_ns);
+    if (window) warm__sim_rows_decay(s);
+    for (size_t i = 0; i < b->n;) {
+        size_t end = i + s->info.n_ubatch < b->n ? i + s->info.n_ubatch : b->n;
+        for (size_t k = i; k < end; k++) decode_row(s, b, k);
+        for (; i < end; i++) s->seqs[b->seq[i]].row_end = s->seqs[b->seq[i]].n;
     }
     return 0;
 }
 
 static const float *sim_logits(warm_engine *e, size_t row) {
     sim *s = (sim *)e;
-    for (uint32_t v = 0; v < s->info.n_vocab; v++) s->logits[v] = (float)(mix(s->row_hash[row], v + 2) >> 40) * 0x1p-24f;
+    for (uint32_t v = 0; v < s->info.n_vocab; v++) s->logits[v] = (float)(warm__sim_mix(s->row_hash[row], v + 2) >> 40) * 0x1p-24f;
     return s->logits;
-}
-
-static void sim_seq_rm(warm_engine *e, int32_t id, int32_t p0, int32_t p1) {
-    sim *s = (sim *)e;
-    struct seq *q = &s->seqs[id];
-    /* Only ends are ever removed: a hole could not be continued. */
-    assert(p1 < 0 || p1 >= q->n);
-    while (q->n > p0) give_cell(s, q->cells[--q->n]);
-}
-
-static bool sim_can_continue(warm_engine *e, int32_t id, int32_t n) {
-    return n <= ((const sim *)e)->seqs[id].n;
-}
-
-static int sim_fork(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err) {
-    sim *s = (sim *)e;
-    struct seq *from = &s->seqs[src], *to = &s->seqs[dst];
-    (void)complete, (void)err;
-    assert(to->n == 0 && n <= from->n);
-    for (; to->n < n; to->n++) {
-        to->cells[to->n] = from->cells[to->n];
-        s->cells[to->cells[to->n]].refs++;
-    }
-    return 0;
-}
-
-static void sim_clear(warm_engine *e, bool data) {
-    sim *s = (sim *)e;
-    (void)data;
-    for (uint32_t i = 0; i < s->info.n_seq_max; i++) sim_seq_rm(e, (int32_t)i, 0, -1);
-}
-
-static size_t sim_state_bytes(const warm_engine *e, size_t n) {
-    return HEADER_BYTES + n * ((const sim *)e)->o.unit_bytes;
-}
-
-static int64_t sim_state_save(warm_engine *e, int32_t id, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err) {
-    sim *s = (sim *)e;
-    const struct seq *q = &s->seqs[id];
-    size_t bytes = sim_state_bytes(e, n);
-    if (cap < bytes || p0 + (int64_t)n > q->n) return warm_err_set(err, WARM_EINVAL, "no such range");
-    spend(s, n * s->o.copy_ns);
-    memset(dst, 0, bytes);
-    uint32_t header[4] = {state_magic, (uint32_t)n, (uint32_t)p0, 0};
-    memcpy(dst, header, sizeof header);
-    for (size_t i = 0; i < n; i++) {
-        const struct cell *c = &s->cells[q->cells[(size_t)p0 + i]];
-        uint8_t *record = (uint8_t *)dst + HEADER_BYTES + i * s->o.unit_bytes;
-        memcpy(record, &c->hash, sizeof c->hash);
-        memcpy(record + 8, &c->token, sizeof c->token);
-    }
-    return (int64_t)bytes;
-}
-
-static int sim_state_load(warm_engine *e, int32_t id, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0,
-                          int32_t p1, warm_err *err) {
-    sim *s = (sim *)e;
-    struct seq *q = &s->seqs[id];
-    uint32_t header[4];
-    if (bytes != sim_state_bytes(e, n)) return warm_err_set(err, WARM_EENGINE, "wrong size");
-    memcpy(header, src, sizeof header);
-    if (header[0] != state_magic || header[1] != n || header[2] != (uint32_t)first)
-        return warm_err_set(err, WARM_EENGINE, "wrong header");
-    assert(q->n == p0 && p0 >= first && p1 <= first + (int32_t)n);
-    if (s->info.n_ctx - s->n_used < n) return warm_err_set(err, WARM_EFULL, "no free cells");
-    if (++s->n_loads == s->o.load_fails_at) return warm_err_set(err, WARM_EENGINE, "simulated failure");
-    spend(s, n * s->o.copy_ns);
-    for (int32_t p = p0; p < p1; p++) {
-        const uint8_t *record = (const uint8_t *)src + HEADER_BYTES + (size_t)(p - first) * s->o.unit_bytes;
-        uint64_t hash;
-        int32_t token;
-        memcpy(&hash, record, sizeof hash);
-        memcpy(&token, record + 8, sizeof token);
-        q->cells[q->n++] = take_cell(s, token, hash);
-    }
-    return 0;
 }
 
 static void sim_seq_range(warm_engine *e, int32_t id, int32_t *min, int32_t *max) {
@@ -220,8 +167,14 @@ static int sim_sample(warm_engine *e, warm_sampler *sm, size_t row, warm_sampled
 
 static void sim_close(warm_engine *e) {
     sim *s = (sim *)e;
-    for (uint32_t i = 0; i < s->info.n_seq_max; i++) free(s->seqs[i].cells);
+    for (uint32_t i = 0; i < s->info.n_seq_max; i++) {
+        free(s->seqs[i].cells);
+        free(s->seqs[i].rows);
+    }
     free(s->seqs);
+    free(s->rows);
+    free(s->per_seq);
+    free(s->row_values);
     free(s->cells);
     free(s->row_hash);
     free(s->logits);
@@ -267,13 +220,19 @@ static const warm_engine_ops engine_ops = {
     .name = "sim",
     .decode = sim_decode,
     .logits = sim_logits,
-    .seq_rm = sim_seq_rm,
-    .can_continue = sim_can_continue,
-    .fork = sim_fork,
-    .clear = sim_clear,
-    .state_bytes = sim_state_bytes,
-    .state_save = sim_state_save,
-    .state_load = sim_state_load,
+    .seq_rm = warm__sim_seq_rm,
+    .can_continue = warm__sim_can_continue,
+    .fork = warm__sim_fork,
+    .clear = warm__sim_clear,
+    .state_bytes = warm__sim_state_bytes,
+    .state_save = warm__sim_state_save,
+    .state_load = warm__sim_state_load,
+    .window_bytes = warm__sim_window_bytes,
+    .window_save = warm__sim_window_save,
+    .window_load = warm__sim_window_load,
+    .snapshot_bytes = warm__sim_snapshot_bytes,
+    .snapshot_save = warm__sim_snapshot_save,
+    .snapshot_load = warm__sim_snapshot_load,
     .seq_range = sim_seq_range,
     .sampler_new = sim_sampler_new,
     .sampler_free = sim_sampler_free,
@@ -285,16 +244,41 @@ static const warm_engine_ops engine_ops = {
 static const warm_text_ops text_ops = {
     .tokenize = sim_tokenize, .token_piece = sim_token_piece, .token_is_eog = sim_token_is_eog, .chat_render = sim_chat_render};
 
+static size_t at_least(size_t v, size_t otherwise, size_t least) {
+    if (!v) v = otherwise;
+    return v < least ? least : v;
+}
+
+static void alloc_parts(sim *s) {
+    bool window = s->info.state == WARM_STATE_WINDOW;
+    uint32_t n_rows = s->info.n_window * s->info.n_seq_max + s->info.n_ubatch;
+    s->n_rows = !window ? 0 : n_rows < s->info.n_ctx ? n_rows : s->info.n_ctx;
+    s->rows = warm_xcalloc(s->n_rows + 1, sizeof *s->rows);
+    s->row_values = warm_xcalloc(s->info.n_window + 1, sizeof *s->row_values);
+    s->per_seq = warm_xcalloc(s->info.n_seq_max, sizeof *s->per_seq);
+    s->cells = warm_xcalloc(s->info.n_ctx, sizeof *s->cells);
+    s->seqs = warm_xcalloc(s->info.n_seq_max, sizeof *s->seqs);
+    for (uint32_t i = 0; i < s->info.n_seq_max; i++) {
+        s->seqs[i].cells = warm_xcalloc(s->info.n_ctx, sizeof(int32_t));
+        s->seqs[i].rows = window ? warm_xcalloc(s->info.n_ctx, sizeof(int32_t)) : NULL;
+    }
+    s->row_hash = warm_xcalloc(s->info.n_batch, sizeof *s->row_hash);
+    s->logits = warm_xcalloc(s->info.n_vocab, sizeof *s->logits);
+    warm__sim_rows_init(s);
+}
+
 int warm_sim_open(const warm_sim_options *o, warm_engine **out) {
     sim *s = warm_xcalloc(1, sizeof *s);
     s->o = *o;
-    if (!s->o.unit_bytes) s->o.unit_bytes = 64;
-    if (s->o.unit_bytes < RECORD_MIN) s->o.unit_bytes = RECORD_MIN;
+    s->o.unit_bytes = at_least(o->unit_bytes, 64, WARM__SIM_RECORD_MIN);
+    s->o.window_unit_bytes = at_least(o->window_unit_bytes, s->o.unit_bytes, WARM__SIM_RECORD_MIN);
+    s->o.snapshot_bytes = at_least(o->snapshot_bytes, 1024, sizeof(struct sim_header) + WARM__SIM_RECORD_MIN);
     s->info = (warm_engine_info){.n_ctx = o->n_ctx ? o->n_ctx : 4096,
                                  .n_seq_max = o->n_seq_max ? o->n_seq_max : 8,
                                  .n_batch = o->n_batch ? o->n_batch : 512,
                                  .n_ubatch = o->n_ubatch ? o->n_ubatch : 512,
                                  .n_vocab = o->n_vocab ? o->n_vocab : 257,
+                                 .state = o->state,
                                  .scope = "sim\n",
                                  .model_path = "",
                                  .model_desc = "simulated",
@@ -312,11 +296,11 @@ int warm_sim_open(const warm_sim_options *o, warm_engine **out) {
     bool fim = s->info.n_vocab >= FIM_FIRST + FIM_N;
     int32_t *fim_tokens[FIM_N] = {&s->info.fim_pre, &s->info.fim_suf, &s->info.fim_mid, &s->info.fim_rep, &s->info.fim_sep};
     for (int32_t i = 0; i < FIM_N; i++) *fim_tokens[i] = fim ? FIM_FIRST + i : -1;
-    s->cells = warm_xcalloc(s->info.n_ctx, sizeof *s->cells);
-    s->seqs = warm_xcalloc(s->info.n_seq_max, sizeof *s->seqs);
-    for (uint32_t i = 0; i < s->info.n_seq_max; i++) s->seqs[i].cells = warm_xcalloc(s->info.n_ctx, sizeof(int32_t));
-    s->row_hash = warm_xcalloc(s->info.n_batch, sizeof *s->row_hash);
-    s->logits = warm_xcalloc(s->info.n_vocab, sizeof *s->logits);
+    if (o->state == WARM_STATE_WINDOW) {
+        s->info.n_window = o->n_window ? o->n_window : 64;
+        s->info.staging_bytes = s->o.window_unit_bytes * s->info.n_window;
+    }
+    alloc_parts(s);
     s->base = (warm_engine){.ops = &engine_ops, .text = &text_ops, .info = &s->info};
     *out = &s->base;
     return 0;

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * sim/sim.h - an engine without a model, for tests of everything above it.
+ * sim/sim.h - an engine without a model, of every kind of state, for tests of everything above it.
  *
  * A cell holds a token and a hash of all tokens up to it, made from the hash in the cell before it, as a KV cell depends on everything
- * before it; what is "generated" is a function of the last hash alone. So a restore that is wrong by one unit changes all that follows.
- * State saved is the cells' contents, padded to unit_bytes each. Text: token 0 is the end of text, tokens 1..256 are the bytes, others print as "<n>".
+ * before it; what is "generated" is a function of the last hash alone. The hash is the same in every kind (warm_sim_hash), as long as all the
+ * state that the kind needs is there and is that of these very tokens. Anything else is mixed into the hash as poison: from then on the
+ * sequence, and whatever is made from it, generates other tokens. So a restore that is wrong by one unit or one row changes all that follows.
+ *  - Cells, where they can be loaded, have to follow from the cell before them.
+ *  - WINDOW: each sequence has window rows of its own, made from the cells at their positions. A row computed at p needs those of
+ *    p-n_window+1..p-1. Rows of all sequences share a pool of n_window * n_seq_max + n_ubatch (never more than n_ctx). Those behind their
+ *    sequence's window are taken away when room is needed, and a few or all of them, by chance, at the start of any decode.
+ *  - RANGES_SNAPSHOTS, SNAPSHOTS: a recurrent state, a hash over all tokens of its own. In SNAPSHOTS it is all there is: no cells are used.
+ * State saved is what the cells, rows and states hold, padded, behind a header that a load checks. Nothing is random: runs are alike.
+ * Text: token 0 is the end of text, tokens 1..256 are the bytes, others print as "<n>".
  * With a vocabulary of 262 or more 257..261 are the tokens for filling in the middle: prefix, suffix, middle, repository, file. */
 #ifndef WARM_SIM_SIM_H
 #define WARM_SIM_SIM_H
@@ -14,10 +22,17 @@
 typedef struct warm_sim_options {
     uint32_t n_ctx, n_seq_max, n_batch, n_ubatch; /* 0 = 4096, 8, 512, 512 */
     uint32_t n_vocab;                             /* 0 = 257 */
-    size_t unit_bytes;                            /* state per unit; 0 = 64, at least 16 */
-    uint64_t *clock_ns;                           /* a virtual clock that calls advance; NULL = calls take no time */
-    uint64_t row_ns, copy_ns;                     /* per row decoded; per unit saved or loaded */
-    uint64_t decode_fails_at, load_fails_at;      /* the n-th call (1-based) fails with WARM_EENGINE; 0 = never */
+    enum warm_state_kind state;
+    uint32_t n_window;                       /* 0 = 64; used by WARM_STATE_WINDOW only */
+    size_t unit_bytes;                       /* state per unit; 0 = 64, at least 16 */
+    size_t window_unit_bytes;                /* a window row's; 0 = unit_bytes, at least 16 */
+    size_t snapshot_bytes;                   /* of a snapshot, in WHOLE besides unit_bytes for each unit; 0 = 1024, at least 32 */
+    uint64_t *clock_ns;                      /* a virtual clock that calls advance; NULL = calls take no time */
+    uint64_t row_ns, copy_ns;                /* per row decoded; per unit or window row saved or loaded */
+    uint64_t snapshot_ns;                    /* per snapshot saved or loaded */
+    uint64_t decode_fails_at, load_fails_at; /* the n-th call (1-based) fails with WARM_EENGINE; 0 = never. load: state_load */
+    uint64_t window_fails_at;                /* ... of window_save and window_load together */
+    uint64_t snapshot_fails_at;              /* ... of snapshot_save and snapshot_load together */
 } warm_sim_options;
 
 WARM_MUST_USE int warm_sim_open(const warm_sim_options *o, warm_engine **out);
@@ -25,5 +40,9 @@ WARM_MUST_USE int warm_sim_open(const warm_sim_options *o, warm_engine **out);
 /* The hash that a sequence of these tokens ends with, and the token generated from it: what a test compares against. */
 uint64_t warm_sim_hash(const int32_t *tokens, size_t n);
 int32_t warm_sim_next(const warm_engine *e, uint64_t hash, bool ignore_eos);
+
+/* The hash that seq does end with, and how many units were so far decoded on, or loaded behind, state that was missing or not theirs. */
+uint64_t warm_sim_seq_hash(const warm_engine *e, int32_t seq);
+uint64_t warm_sim_poisoned(const warm_engine *e);
 
 #endif
