@@ -58,7 +58,7 @@ bool warm__sim_can_continue(warm_engine *e, int32_t id, int32_t n) {
     if (q->incomplete || n <= 0 || n > q->n) return false;
     if (s->info.state == WARM_STATE_RANGES) return true;
     if (is_window(s)) return warm__sim_rows_present(s, q, warm__sim_row_first(s, n), n);
-    return n == q->n;
+    return n == q->n && (s->info.state != WARM_STATE_RANGES_SNAPSHOTS || q->recurrent_at == n);
 }
 
 int warm__sim_fork(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err) {
