@@ -10,6 +10,8 @@
  *  (1) Tasks are cancelled exactly when nobody waits for them: whichever comes second, the client's leaving or the end of the
  *      submission, cancels.
  *  (2) After a failure of one task, or after the client left, later events of the call are dropped.
+ *  (3) Of several completions of one prompt all but the first are held back until its prompt is computed: they share it then. A held task is
+ *      submitted by the loop thread, unless (1) comes before; then whoever cancels frees it. So none is left when the call is freed.
  * Threads: marked. */
 #include "api/completion.h"
 
@@ -35,9 +37,34 @@ static bool is_terminal(const warm_event *ev) {
 
 /* ---- [loop] ---- */
 
-/* Cancels every task; those that have ended already do not mind. */
+/* Cancels every task; those that have ended already do not mind. [loop] or, if the client left before, [pool] */
 static void cancel_tasks(warm_completion *c) {
-    for (size_t i = 0; i < c->n_tasks; i++) warm_sched_cancel(c->call.api->sched, c->tasks[i].id);
+    for (size_t i = 0; i < c->n_tasks; i++) {
+        if (c->held[i])
+            warm_task_free(c->held[i]);
+        else
+            warm_sched_cancel(c->call.api->sched, c->tasks[i].id);
+        c->held[i] = NULL;
+    }
+}
+
+/* Without the cache there is nothing to wait for: each computes the prompt for itself. */
+static bool starts_at_once(const warm_completion *c, size_t i) {
+    return !c->params.cache_prompt || i % (size_t)c->params.n_cmpl == 0;
+}
+
+static void submit_task(warm_completion *c, size_t i) {
+    warm_task *t = c->held[i];
+    c->held[i] = NULL;
+    warm_call_ref(&c->call);
+    warm_sched_submit(c->call.api->sched, t);
+}
+
+/* The prompt of answer i is computed. */
+static void submit_siblings(warm_completion *c, size_t i) {
+    size_t n_cmpl = (size_t)c->params.n_cmpl;
+    for (size_t k = 1; i % n_cmpl == 0 && k < n_cmpl; k++)
+        if (c->held[i + k]) submit_task(c, i + k);
 }
 
 static void give_up(warm_completion *c) {
@@ -152,6 +179,7 @@ static void handle_event(warm_completion *c, size_t i, warm_event *ev, warm_buf 
         return;
     }
     bool done = ev->type == WARM_EV_DONE;
+    if (ev->type != WARM_EV_PROGRESS) submit_siblings(c, i);
     if (done) a->end = ev;
     if (c->params.stream) {
         begin_stream(c);
@@ -240,15 +268,11 @@ static void delist(warm_completion *c) {
     pthread_mutex_unlock(&c->call.api->running_lock);
 }
 
-/* Takes the tasks. A client that left while they were made gets none of them started. */
-static void submit(warm_completion *c, warm_task **tasks) {
-    warm_sched *s = c->call.api->sched;
-    for (size_t i = 0; i < c->n_tasks; i++) {
-        c->tasks[i].id = warm_task_id(tasks[i]);
-        warm_call_ref(&c->call);
-    }
+static void submit(warm_completion *c) {
+    for (size_t i = 0; i < c->n_tasks; i++) c->tasks[i].id = warm_task_id(c->held[i]);
     enlist(c);
-    for (size_t i = 0; i < c->n_tasks; i++) warm_sched_submit(s, tasks[i]);
+    for (size_t i = 0; i < c->n_tasks; i++)
+        if (starts_at_once(c, i)) submit_task(c, i);
     pthread_mutex_lock(&c->lock);
     c->submitted = true;
     bool cancelled = c->cancelled;
@@ -257,7 +281,7 @@ static void submit(warm_completion *c, warm_task **tasks) {
     notify(c); /* with or without events: a stream's pings begin now */
 }
 
-static int make_task(warm_completion *c, warm_prompts *prompts, size_t i, warm_task **out, warm_err *err) {
+static int make_task(warm_completion *c, warm_prompts *prompts, size_t i, warm_err *err) {
     size_t n_cmpl = (size_t)c->params.n_cmpl, k = i % n_cmpl;
     warm_tokens *prompt = &prompts->v[i / n_cmpl];
     warm_task_options o;
@@ -277,15 +301,17 @@ static int make_task(warm_completion *c, warm_prompts *prompts, size_t i, warm_t
     c->tasks[i] = (warm_task_ref){.completion = c, .index = i};
     o.emit = emit;
     o.ud = &c->tasks[i];
-    return warm_task_new(c->call.api->engine, &o, out, err);
+    return warm_task_new(c->call.api->engine, &o, &c->held[i], err);
 }
 
 static int reserve(warm_completion *c, size_t n_prompts, warm_err *err) {
     c->n_tasks = n_prompts * (size_t)c->params.n_cmpl;
     c->tasks = warm_calloc(c->n_tasks, sizeof *c->tasks);
     c->reply.answers = warm_calloc(c->n_tasks, sizeof *c->reply.answers);
+    c->held = warm_calloc(c->n_tasks, sizeof(warm_task *));
     c->texts = warm_calloc(n_prompts, sizeof *c->texts);
-    if (!c->tasks || !c->reply.answers || !c->texts) return warm_err_set(err, WARM_ENOMEM, "out of memory for the request");
+    if (!c->tasks || !c->reply.answers || !c->held || !c->texts)
+        return warm_err_set(err, WARM_ENOMEM, "out of memory for the request");
     c->n_texts = n_prompts;
     c->reply.n_answers = c->n_tasks;
     for (size_t i = 0; i < c->n_tasks; i++) warm_answer_init(&c->reply.answers[i]);
@@ -312,16 +338,13 @@ static int make_and_submit(warm_completion *c, warm_prompts *prompts, warm_err *
     int rc = reserve(c, prompts->n, err);
     if (!rc) rc = keep_texts(c, prompts, err);
     if (rc) return rc;
-    warm_task **tasks = warm_calloc(c->n_tasks, sizeof *tasks);
-    if (!tasks) return warm_err_set(err, WARM_ENOMEM, "out of memory for the request");
     size_t n = 0;
-    for (; n < c->n_tasks && !rc; n += !rc) rc = make_task(c, prompts, n, &tasks[n], err);
-    if (rc || atomic_load(&c->call.gone)) {
-        while (n--) warm_task_free(tasks[n]);
-    } else {
-        submit(c, tasks);
-    }
-    free(tasks);
+    for (; n < c->n_tasks && !rc; n += !rc) rc = make_task(c, prompts, n, err);
+    /* A client that left while they were made gets none of them started. */
+    if (rc || atomic_load(&c->call.gone))
+        while (n--) warm_task_free(c->held[n]);
+    else
+        submit(c);
     return rc ? rc : WARM_CALL_PENDING;
 }
 
@@ -372,6 +395,7 @@ static void destroy(warm_call *call) {
     free(c->texts);
     free(c->reply.answers);
     free(c->tasks);
+    free(c->held);
     warm_params_deinit(&c->params);
     pthread_mutex_destroy(&c->lock);
 }

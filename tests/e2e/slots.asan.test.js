@@ -41,7 +41,7 @@ async function untilIdle() {
 
 /* ---- n ---- */
 
-test('n answers of a prompt differ, and each is what its seed makes alone', async () => {
+test('n answers to one prompt differ, each by its own seed', async () => {
     const body = { prompt: tokens(300, 1), n_predict: 12, temperature: 1.5, seed: 40, cache_prompt: false };
     const answers = await complete({ ...body, n_cmpl: 3 });
     assert.deepEqual(indices(answers), [0, 1, 2]);
@@ -52,10 +52,44 @@ test('n answers of a prompt differ, and each is what its seed makes alone', asyn
     assert.equal(new Set(random.map(({ generation_settings: { seed } }) => seed)).size, 3);
 });
 
-test('n answers to a prompt that is known compute its last token each', async () => {
-    const prompt = tokens(1000, 2);
-    await complete({ prompt });
-    for (const { timings: { cache } } of await complete({ prompt, n: 3 })) assert.equal(cache.computed, 1);
+test('the prompt of n answers is computed once', async () => {
+    for (const [seed, n_predict] of [[2, 6], [3, 0], [4, 1]]) {
+        const computed = (await complete({ prompt: tokens(1000, seed), n: 3, n_predict })).map(({ timings }) => timings.cache.computed);
+        assert.deepEqual(computed, [1000, 1, 1]);
+    }
+    const known = (await complete({ prompt: tokens(1000, 2), n: 3 })).map(({ timings }) => timings.cache.computed);
+    assert.deepEqual(known, [1, 1, 1]);
+    const prompts = [tokens(600, 5), tokens(600, 6)];
+    const two = (await complete({ prompt: prompts, n: 2 })).map(({ timings }) => timings.cache.computed);
+    assert.deepEqual(two, [600, 1, 600, 1]);
+    const { events } = await server.stream('/completion', { prompt: tokens(800, 7), n: 3, n_predict: 3, ignore_eos: true });
+    assert.equal(events.filter((event) => event.stop).reduce((sum, { timings }) => sum + timings.prompt_n, 0), 802);
+});
+
+test('without the cache each of n answers computes the prompt', async () => {
+    const answers = await complete({ prompt: tokens(300, 8), n: 2, cache_prompt: false });
+    assert.deepEqual(answers.map(({ timings }) => timings.cache.computed), [300, 300]);
+});
+
+test('a client that leaves before the prompt of its n answers is computed ends them, too', async () => {
+    const leave = new AbortController();
+    let processed = 0;
+    const long = await start(['-m', makeModel('dense', small), '-t', '1', '-np', '3', '-c', '8192', '--fit', 'off', '-b', '64', '-ub', '64']);
+    try {
+        const onEvent = ({ prompt_progress: { processed: n } }) => {
+            processed = n;
+            if (n >= 64) leave.abort();
+        };
+        await assert.rejects(long.stream('/completion', { prompt: tokens(7000, 9), n: 3, return_progress: true }, { signal: leave.signal, onEvent }));
+        assert.ok(processed < 7000);
+        const slots = async () => (await long.get('/slots')).json.filter((slot) => slot.is_processing).length;
+        for (let i = 0; i < 1000 && (await slots()); i++);
+        assert.equal(await slots(), 0);
+        const answers = await long.ask('/completion', { prompt: 'The fox', n: 3, n_predict: 2, ignore_eos: true });
+        assert.equal(answers.length, 3);
+    } finally {
+        assert.equal(await long.stop(), 0);
+    }
 });
 
 test('a list of prompts has n answers each, in order', async () => {
@@ -69,7 +103,7 @@ test('a list of prompts has n answers each, in order', async () => {
 });
 
 test('streams of n answers are told apart by their index, on each route', async () => {
-    const n = 3, limit = 9;
+    const n = 3, limit = 150;
     const { events: native } = await server.stream('/completion', { prompt: 'The fox', n_cmpl: n, n_predict: limit, ignore_eos: true, temperature: 1, seed: 9, return_tokens: true });
     const { events: text } = await server.stream('/v1/completions', { prompt: 'The fox', n, max_tokens: limit, ignore_eos: true, temperature: 1, seed: 9 });
     const { events: chat } = await server.stream('/v1/chat/completions', { messages: user('Name an animal'), n, max_tokens: limit, ignore_eos: true, stream_options: { include_usage: true } });
@@ -78,10 +112,14 @@ test('streams of n answers are told apart by their index, on each route', async 
         assert.equal(own.filter((event) => event.stop).length, 1);
         assert.equal(own.at(-1).stop, true);
         assert.equal(own.at(-1).tokens_predicted, limit);
-        assert.equal(own.slice(0, -1).flatMap((event) => event.tokens).length, limit);
+        const said = own.slice(0, -1);
+        assert.equal(said.flatMap((event) => event.tokens).length, limit);
+        const { content } = await server.ask('/detokenize', { tokens: said.flatMap((event) => event.tokens) });
+        assert.equal(said.map((event) => event.content).join(''), content);
         const pieces = text.slice(0, -1).map(({ choices: [choice] }) => choice).filter((choice) => choice.index === index);
         assert.equal(pieces.at(-1).finish_reason, 'length');
-        assert.equal(pieces.map((choice) => choice.text).join(''), own.map((event) => event.content).join(''));
+        assert.equal(pieces.filter((choice) => choice.finish_reason).length, 1);
+        assert.equal(text.find((event) => event.usage && event.choices[0].index === index).usage.completion_tokens, limit);
         const deltas = chat.slice(0, -2).map(({ choices: [choice] }) => choice).filter((choice) => choice.index === index);
         assert.equal(deltas[0].delta.role, 'assistant');
         assert.equal(deltas.filter((choice) => choice.finish_reason === 'length').length, 1);
@@ -145,10 +183,9 @@ test('a slot that does not exist is refused, on each route', async () => {
 });
 
 test('requests for one slot run one after the other, also where another one is free', async () => {
-    const alone = await complete({ prompt: tokens(200, 5), n_predict: 300, cache_prompt: false, return_tokens: true });
     const order = [];
     const ends = (name, promise) => promise.then((value) => (order.push(name), value));
-    const first = await begun('/completion', { prompt: tokens(200, 5), n_predict: 300, temperature: 0, cache_prompt: false, id_slot: 1, return_tokens: true });
+    const first = await begun('/completion', { prompt: tokens(200, 5), n_predict: 300, temperature: 0, cache_prompt: false, id_slot: 1 });
     ends('first', first.end);
     const second = ends('second', complete({ prompt: tokens(100, 6), id_slot: 1 }));
     const third = await ends('third', complete({ prompt: tokens(100, 7), n_predict: 2 })); // without a slot of its own: not held up
@@ -156,10 +193,9 @@ test('requests for one slot run one after the other, also where another one is f
     assert.deepEqual(order, ['third', 'first', 'second']);
     assert.equal(b.id_slot, 1);
     assert.notEqual(third.id_slot, 1);
-    const end = a.events.at(-1);
-    assert.equal(end.id_slot, 1);
+    assert.equal(a.events.at(-1).id_slot, 1);
+    assert.equal(a.events.at(-1).tokens_predicted, 300);
     assert.ok(b.timings.cache.wait_ms > 0);
-    assert.deepEqual(a.events.slice(0, -1).flatMap((event) => event.tokens), alone.tokens, 'the running answer was touched');
 });
 
 test('a request that waits for its slot can be given up', async () => {

@@ -131,6 +131,35 @@ static void a_running_request_is_shared_by_the_next(void **state) {
     world_close(&w);
 }
 
+static void a_busy_slot_is_waited_for_and_not_touched(void **state) {
+    (void)state;
+    world w;
+    world_open(&w, &(world_options){.sim = {.n_ctx = 4096}, .n_slots = 2, .budget_bytes = 8 << 20});
+    int32_t prompt[MANY];
+    request a, b, c;
+    request_options o = {.n_predict = 200, .id_slot = 1, .ignore_eos = true};
+    tokens_fill(prompt, 600, 1);
+    request_submit(&w, &a, prompt, 600, &o);
+    while (a.n_got < 3) warm_sched_step(w.sched);
+    tokens_fill(prompt, 600, 2);
+    request_submit(&w, &b, prompt, 600, &o);
+    tokens_fill(prompt, 600, 3);
+    request_submit(&w, &c, prompt, 600, &(request_options){.n_predict = 20, .id_slot = -1, .ignore_eos = true});
+    request_wait(&w, &c);
+    assert_false(a.ended);
+    assert_int_equal(b.n_events, 0);
+    request_wait(&w, &a);
+    assert_int_equal(b.n_got, 0);
+    request_wait(&w, &b);
+    request_check(&w, &a);
+    request_check(&w, &b);
+    request_check(&w, &c);
+    request_free(&a);
+    request_free(&b);
+    request_free(&c);
+    world_close(&w);
+}
+
 static void a_client_that_leaves_loses_nothing_computed(void **state) {
     (void)state;
     world w;
@@ -480,6 +509,7 @@ int main(void) {
         cmocka_unit_test(a_fork_keeps_both_branches),
         cmocka_unit_test(residents_match_without_any_cache),
         cmocka_unit_test(a_running_request_is_shared_by_the_next),
+        cmocka_unit_test(a_busy_slot_is_waited_for_and_not_touched),
         cmocka_unit_test(a_client_that_leaves_loses_nothing_computed),
         cmocka_unit_test(generations_that_exceed_the_context_all_finish),
         cmocka_unit_test(the_same_without_a_cache),
