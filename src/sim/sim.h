@@ -12,6 +12,7 @@
  *    sequence's window are taken away when room is needed, and a few or all of them, by chance, at the start of any decode.
  *  - RANGES_SNAPSHOTS, SNAPSHOTS: a recurrent state, a hash over all tokens of its own. In SNAPSHOTS it is all there is: no cells are used.
  * State saved is what the cells, rows and states hold, padded, behind a header that a load checks. Nothing is random: runs are alike.
+ * What engine.h forbids its callers is asserted, but for positions that do not follow: those fail as in libllama.
  * Text: token 0 is the end of text, tokens 1..256 are the bytes, others print as "<n>".
  * With a vocabulary of 262 or more 257..261 are the tokens for filling in the middle: prefix, suffix, middle, repository, file. */
 #ifndef WARM_SIM_SIM_H

@@ -18,6 +18,17 @@ static uint64_t world_now(void *ud) {
     return ((world *)ud)->now_ns += 100;
 }
 
+world_options world_of_kind(enum warm_state_kind kind, world_options o) {
+    o.sim.state = kind;
+    /* A small window, so that short prompts leave it; a snapshot as heavy as 64 units, so that a few fit into small budgets. */
+    if (!o.sim.n_window) o.sim.n_window = 32;
+    if (!o.sim.unit_bytes) o.sim.unit_bytes = 64;
+    if (!o.sim.window_unit_bytes) o.sim.window_unit_bytes = o.sim.unit_bytes / 2;
+    if (!o.sim.snapshot_bytes) o.sim.snapshot_bytes = kind == WARM_STATE_WHOLE ? 64 : 64 * o.sim.unit_bytes;
+    if (!o.sim.snapshot_ns) o.sim.snapshot_ns = 64 * 1000;
+    return o;
+}
+
 void world_open(world *w, const world_options *o) {
     memset(w, 0, sizeof *w);
     w->clock = o->n_threads ? warm_clock_monotonic : (warm_clock){world_now, w};
@@ -52,6 +63,7 @@ void world_close(world *w) {
         assert(w->budget.used_bytes == 0);
     }
     warm_worker_free(w->worker);
+    assert(!warm_sim_poisoned(w->engine));
     w->engine->ops->close(w->engine);
 }
 

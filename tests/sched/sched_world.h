@@ -31,7 +31,11 @@ typedef struct world_options {
     uint64_t slice_ns;   /* small ones make small pieces */
 } world_options;
 
+/* Fills in, where o leaves it open, what a simulated engine of this kind costs: sim.n_window, the sizes of rows and snapshots, and their time. */
+world_options world_of_kind(enum warm_state_kind kind, world_options o);
+
 void world_open(world *w, const world_options *o);
+/* Asserts that everything was given back, and that nothing was ever computed on state that was missing or not its own. */
 void world_close(world *w);
 
 /* A request under way and its answer. */
