@@ -73,8 +73,7 @@ void warm__sim_push_cell(sim *s, struct sim_seq *q, int32_t token, uint64_t hash
 static uint64_t poison_of(const sim *s, const struct sim_seq *q) {
     bool good = !q->incomplete;
     if (s->info.state == WARM_STATE_WINDOW && q->good_from > warm__sim_row_first(s, q->n)) good = false;
-    if (s->info.state == WARM_STATE_RANGES_SNAPSHOTS && (q->recurrent_at != q->n || q->recurrent != warm__sim_end_hash(s, q)))
-        good = false;
+    if (s->info.state == WARM_STATE_RANGES_SNAPSHOTS && q->recurrent != warm__sim_end_hash(s, q)) good = false;
     return good ? 0 : warm__sim_mix(q->recurrent, (uint64_t)q->good_from) | 1;
 }
 

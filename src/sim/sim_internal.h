@@ -6,8 +6,8 @@
  *
  * Invariants
  *  (1) A cell's hash follows from the cell before it and its token, unless something was wrong; then it is poisoned, and so is all behind it.
- *  (2) WINDOW: every row of [good_from, n) is held and right; of those before, nothing is said. What is behind a sequence's window is what
- *      a row at row_end does not need. */
+ *  (2) WINDOW: of the rows that are needed at n, those from good_from on are held and right. What is behind a sequence's window is what is not
+ *      needed at row_end; nothing else is ever taken away. */
 #ifndef WARM_SIM_INTERNAL_H
 #define WARM_SIM_INTERNAL_H
 

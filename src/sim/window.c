@@ -27,9 +27,7 @@ static bool behind_window(const sim *s, const struct sim_row *r) {
 }
 
 static void drop(sim *s, struct sim_row *r) {
-    struct sim_seq *q = &s->seqs[r->seq];
-    q->rows[r->pos] = WARM__SIM_NO_ROW;
-    if (q->good_from <= r->pos) q->good_from = r->pos + 1;
+    s->seqs[r->seq].rows[r->pos] = WARM__SIM_NO_ROW;
     r->seq = -1;
 }
 

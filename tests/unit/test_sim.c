@@ -203,6 +203,7 @@ static void an_incomplete_fork_is_wrong_until_it_is_completed(void **state) {
             assert_false(goes_on(&r, 1, r.mine, 60));
         } else {
             assert_int_equal(decode(&r, 1, r.mine, 60, 61), WARM_EENGINE);
+            assert_false(goes_on(&r, 1, r.mine, 0));
         }
         complete(&r, 2, &v);
         assert_true(goes_on(&r, 2, r.mine, 60));
