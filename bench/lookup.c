@@ -43,7 +43,7 @@ static bool save_block(warm_cache *c, warm_path *p, const warm_unit *u, size_t n
     warm_save s;
     warm_cache_advance(c, p, u, n);
     if (!warm_cache_next_piece(c, p, n, WARM_BLOCK_UNITS, &start, &count)) return false;
-    must(warm_cache_save_begin(c, p, start, count, WARM_BLOCK_UNITS, count, &s), "save_begin");
+    must(warm_cache_save_begin(c, p, start, count, WARM_BLOCK_UNITS, count, 0, &s), "save_begin");
     memset(s.data, 1, s.bytes);
     must(warm_cache_save_commit(c, p, &s, u, NULL), "save_commit");
     return true;

@@ -6,6 +6,9 @@
  * A block holds up to WARM_BLOCK_UNITS units and its state as pieces: piece k of a block covers its units
  * [k*piece_units, (k+1)*piece_units), the last piece may be short. Pieces are immutable and refcounted; sibling blocks that
  * share whole pieces share them by reference.
+ * Not every position of a path is a resume point. With a window, the units before it need their window rows: a second, separately evictable half of their
+ * pieces. With snapshots, one taken at exactly that position is needed: an object of its own, a child of the full block before the position that holds the
+ * units between the two, so it belongs to that prefix whatever blocks cover it; it goes before the last block that covers it goes.
  *
  * Invariants
  *  (1) A match is exact to the unit and was compared unit by unit.
@@ -50,6 +53,8 @@ typedef struct warm_cache_options {
     warm_budget *budget;          /* borrowed; the same the store draws on */
     uint64_t (*now_ns)(void *ud); /* clock for last-use stamps; NULL = a counter */
     void *clock_ud;
+    uint32_t window; /* units; 0 = window rows are not needed */
+    bool snapshots;  /* a resume point needs a snapshot; not together with a window */
 } warm_cache_options;
 
 WARM_MUST_USE int warm_cache_new(const warm_cache_options *opt, warm_cache **out, warm_err *err);
@@ -87,8 +92,10 @@ typedef struct warm_piece_view {
     warm_piece *piece; /* one reference, to be given back with warm_piece_unref */
     size_t start;      /* absolute position of its first unit */
     size_t n_units;
-    const uint8_t *data;
+    const uint8_t *data; /* NULL with bytes 0: its units have no state of their own */
     size_t bytes;
+    const uint8_t *window; /* NULL: it has no window rows, or not any more. While the view is held they are not taken away */
+    size_t window_bytes;
 } warm_piece_view;
 
 /* The piece that covers position pos < p->n_units. It may begin before pos and end behind p->n_units. */
@@ -102,12 +109,51 @@ enum warm_piece_state {
 };
 /* [any], by the holder of a reference: computes the checksum once (seal), compares it (verify: 0 or WARM_ECORRUPT; a piece that
  * is not sealed yet is sealed). Different threads may do this to one piece at the same time. */
-void warm_piece_seal(warm_piece *piece);
+void warm_piece_seal(warm_piece *piece); /* both halves */
 WARM_MUST_USE int warm_piece_verify(warm_piece *piece);
+WARM_MUST_USE int warm_piece_verify_window(warm_piece *piece); /* by the holder of a view with window rows */
 enum warm_piece_state warm_piece_state_get(const warm_piece *piece);
 
 /* Unlinks the block of this path that holds pos, and everything below it. Counted as damaged. */
 void warm_cache_quarantine(warm_cache *c, const warm_path *p, size_t pos);
+/* The same for window rows alone, or for the snapshot at p->n_units alone (no effect when the path has none). Their memory goes with
+ * the last view. */
+void warm_cache_quarantine_window(warm_cache *c, warm_piece *piece);
+void warm_cache_quarantine_snapshot(warm_cache *c, const warm_path *p);
+
+/* ---- resume points ---- */
+
+/* A pinned resume point: its blocks (path.n_units is the position), window rows and snapshot stay until it is released. All zero = none. */
+typedef struct warm_resume {
+    warm_path path;
+    warm_piece_view *window; /* the pieces that hold units n_units-window+1..n_units-1, in order */
+    size_t n_window;
+    warm_piece_view snapshot; /* piece NULL: none is needed. start = n_units, n_units = 0 */
+} warm_resume;
+
+/* The last resume point at or before p->n_units; without window and snapshots that is p->n_units, and position 0 always is one. Takes the
+ * path over (zeroes *p). Marks what it holds as used now. WARM_ENOMEM: *p is released, *out zero. */
+WARM_MUST_USE int warm_cache_resume(warm_cache *c, warm_path *p, warm_resume *out);
+void warm_resume_release(warm_cache *c, warm_resume *r); /* zeroes *r; releasing a zero one is allowed */
+
+/* Marks the window rows before position pos <= p->n_units, as far as they are there, as those of a likely resume point, used now. Rows without a
+ * mark are evicted first. */
+void warm_cache_mark(warm_cache *c, const warm_path *p, size_t pos);
+
+typedef struct warm_snapshot {
+    uint8_t *data; /* write exactly `bytes` here */
+    size_t bytes;
+    warm_piece *piece_;
+} warm_snapshot;
+
+/* Makes room and hands out memory for a snapshot. WARM_EFULL as warm_cache_save_begin; what a path pins is not evicted. */
+WARM_MUST_USE int warm_cache_snapshot_begin(warm_cache *c, size_t bytes, warm_snapshot *out);
+/* Puts it at position 0 < pos <= p->n_units of the path, used now. Consumes *s, also on failure. v as in warm_cache_save_commit. If there is one
+ * already, that is a success, too. WARM_EFULL, WARM_ENOMEM: room for its node was not to be had; WARM_EAGAIN: the path was unlinked. */
+WARM_MUST_USE int warm_cache_snapshot_commit(warm_cache *c, const warm_path *p, size_t pos, warm_snapshot *s, warm_piece_view *v);
+void warm_cache_snapshot_abort(warm_cache *c, warm_snapshot *s);
+/* Position of the last snapshot at or before pos <= p->n_units of the path, 0 = none. Changes nothing. */
+size_t warm_cache_snapshot_before(const warm_cache *c, const warm_path *p, size_t pos);
 
 /* ---- saving ---- */
 
@@ -122,23 +168,35 @@ size_t warm_cache_advance(warm_cache *c, warm_path *p, const warm_unit *units, s
 bool warm_cache_next_piece(const warm_cache *c, const warm_path *p, size_t n, size_t piece_units, size_t *start, size_t *count);
 
 typedef struct warm_save {
-    uint8_t *data; /* write exactly `bytes` here */
+    uint8_t *data; /* write exactly `bytes` here; NULL with bytes 0 */
     size_t bytes;
+    uint8_t *window; /* and exactly window_bytes here, or call warm_cache_save_without_window; NULL with window_bytes 0 */
+    size_t window_bytes;
     size_t start, count;
     size_t piece_units;
+    bool rows_only_;
     warm_piece *piece_;
 } warm_save;
 
-/* Makes room (evicting leaves) and hands out memory for the range given by warm_cache_next_piece. WARM_EFULL when everything
- * that is left is pinned or larger than the budget. The blocks of p are not evicted. */
+/* Makes room (evicting) and hands out memory for the range given by warm_cache_next_piece. bytes may be 0: the piece then only says that its
+ * units are known. WARM_EFULL when everything that is left is pinned or larger than the budget. The blocks of p are not evicted. */
 WARM_MUST_USE int warm_cache_save_begin(warm_cache *c, const warm_path *p, size_t start, size_t count, size_t piece_units,
-                                        size_t bytes, warm_save *out);
+                                        size_t bytes, size_t window_bytes, warm_save *out);
+/* Gives the window half back: its rows were not to be had. */
+void warm_cache_save_without_window(warm_cache *c, warm_save *s);
 /* Puts the piece into the tree behind p and moves p to start + count. units[0..start+count) are the sequence's. Consumes *s, also on
  * failure. If v is not NULL it receives a reference to the piece, for sealing it. If the tree got the range from elsewhere meanwhile, that
- * is a success, too. On an error the piece is dropped. WARM_EFULL, WARM_ENOMEM: room for the node was not to be had. WARM_EAGAIN: the tree
+ * is a success, too, and a piece of the same range that has lost its window rows gets these. On an error the piece is dropped. WARM_EFULL, WARM_ENOMEM: room for the node was not to be had. WARM_EAGAIN: the tree
  * changed so that the piece does not fit any more (its beginning was unlinked, or is in other pieces); go on with warm_cache_advance. */
 WARM_MUST_USE int warm_cache_save_commit(warm_cache *c, warm_path *p, warm_save *s, const warm_unit *units, warm_piece_view *v);
 void warm_cache_save_abort(warm_cache *c, warm_save *s);
+
+/* Window rows that were evicted can be put back while they are in the context again: [*start, *start + *count) is the first piece behind unit pos,
+ * or with it, that lies on the path as a whole and has none. false: there is no such piece. Cost: the blocks between pos and the path's end. */
+bool warm_cache_next_window(const warm_cache *c, const warm_path *p, size_t pos, size_t *start, size_t *count);
+/* As warm_cache_save_begin, for the window rows of such a piece alone; data is NULL. It is committed behind the same path and aborted as any save; the
+ * commit does not move the path; WARM_EAGAIN: the path has other pieces there by now. */
+WARM_MUST_USE int warm_cache_save_begin_window(warm_cache *c, size_t start, size_t count, size_t window_bytes, warm_save *out);
 
 /* ---- administration ---- */
 
@@ -150,14 +208,17 @@ void warm_cache_clear(warm_cache *c);
 
 typedef struct warm_cache_stats {
     size_t n_blocks, n_units; /* findable ones; units shared by siblings count in each */
-    size_t n_pieces;          /* all that are in memory, also those that only a view, a save or an unlinked path holds */
-    size_t piece_bytes;       /* held by pieces, each once */
-    size_t index_bytes;       /* nodes, units, child arrays, piece headers */
+    size_t n_pieces;          /* of blocks: all that are in memory, also those that only a view, a save or an unlinked path holds */
+    size_t piece_bytes;       /* held by pieces and snapshots, each once; the two below are parts of it */
+    size_t window_bytes, snapshot_bytes;
+    size_t n_windows, n_snapshots; /* pieces with window rows; snapshots; findable ones */
+    size_t index_bytes;            /* nodes, units, child arrays, piece headers */
     size_t budget_limit_bytes, budget_used_bytes, budget_peak_bytes;
     uint64_t n_lookups, n_units_asked, n_units_matched;
     uint64_t n_saved, saved_bytes;
-    uint64_t n_evicted, evicted_bytes;
-    uint64_t n_refused; /* saves that found no room */
+    uint64_t n_evicted, evicted_bytes;               /* blocks; bytes of all kinds */
+    uint64_t n_windows_evicted, n_snapshots_evicted; /* alone, or with a block */
+    uint64_t n_refused;                              /* saves that found no room */
     uint64_t n_damaged;
 } warm_cache_stats;
 void warm_cache_stats_get(const warm_cache *c, warm_cache_stats *out);

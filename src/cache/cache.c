@@ -13,15 +13,21 @@
 
 int warm_cache_new(const warm_cache_options *opt, warm_cache **out, warm_err *err) {
     if (!opt->store || !opt->budget) return warm_err_set(err, WARM_EINVAL, "a cache needs a store and a budget");
+    if (opt->window && opt->snapshots) return warm_err_set(err, WARM_EINVAL, "a cache has window rows or snapshots, not both");
     warm_cache *c = warm_xcalloc(1, sizeof *c);
     c->store = opt->store;
     c->budget = opt->budget;
     c->now_ns = opt->now_ns;
     c->clock_ud = opt->clock_ud;
+    c->window = opt->window;
+    c->has_snapshots = opt->snapshots;
     warm__link_init(&c->leaves);
     warm__link_init(&c->inner);
     warm__link_init(&c->dead);
     warm__link_init(&c->pieces);
+    warm__link_init(&c->windows[0]);
+    warm__link_init(&c->windows[1]);
+    warm__link_init(&c->snapshots);
     *out = c;
     return 0;
 }
@@ -30,12 +36,13 @@ void warm_cache_free(warm_cache *c) {
     if (!c) return;
     for (size_t i = 0; i < c->n_scopes; i++) {
         warm_block *root = &c->scopes[i]->root;
+        /* snapshots that are left are covered by a block, or stand at a block's end: they go with these */
         while (root->n_children) warm__tree_kill(c, (warm_block *)warm__tree_child(root, root->n_children - 1));
     }
     assert(c->dead.next == &c->dead && c->pieces.next == &c->pieces && "a path, view or save is still held");
     for (size_t i = 0; i < c->n_scopes; i++) {
         warm_scope *s = c->scopes[i];
-        assert(s->root.pins == 0);
+        assert(s->root.pins == 0 && !s->root.snapshots);
         if (s->root.children_cap) warm__evict_dealloc(c, s->root.children.many, s->root.children_cap * sizeof(struct warm__child));
         warm__evict_dealloc(c, s, sizeof *s);
     }

@@ -2,9 +2,10 @@
  *
  * cache/cache_internal.h - the structs of the cache and what its files offer each other.
  *
- * Who does what: tree.c nodes, ordered children, pins, descent; piece.c bytes and their checksums; save.c what is saved next and
- * where it goes; evict.c room (nothing is allocated for the index but through warm__evict_alloc); policy.c who is used
- * and who goes first; key.c the scope's fingerprint; check.c the invariants; cache.c creation, scopes, figures.
+ * Who does what: tree.c nodes, ordered children, pins, descent; piece.c bytes, their checksums and who holds them; snapshot.c
+ * snapshots; save.c what is saved next and where it goes; resume.c where a sequence can go on; evict.c room (nothing is allocated for the
+ * index but through warm__evict_alloc); policy.c who is used and who goes first; key.c the scope's fingerprint; check.c the
+ * invariants; cache.c creation, scopes, figures.
  *
  * A block's units and the pointers to its pieces are one allocation of the exact size, replaced when a tail grows: growing happens
  * once a piece, beside a copy of state that is thousands of times larger, and a single allocation can only fail as a whole.
@@ -40,21 +41,50 @@ static inline void warm__link_remove(struct warm__link *l) {
 }
 #define WARM__OF(type, member, link) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
-struct warm_piece {
-    uint32_t refs; /* blocks, views and saves that hold it */
-    uint32_t n_units;
-    size_t start;
+/* Window rows, behind the header of their piece in one allocation with it. */
+struct warm__window {
     warm_extent extent;
-    _Atomic uint64_t sum; /* 0 = not sealed */
-    atomic_bool damaged;
-    uint32_t seen; /* scratch of check.c */
+    _Atomic uint64_t sum;    /* as the piece's */
+    struct warm__link order; /* in warm_cache.windows[tick != 0] while there and not lost */
+    uint64_t tick;           /* of the latest use as part of a likely resume point; 0 = none: not marked */
+    atomic_bool there;       /* published after the extent, because a piece may get rows back while another thread seals it */
+    bool lost;               /* quarantined: nobody finds them, the holders keep the bytes */
+};
+
+/* A snapshot's piece has 0 units. */
+struct warm_piece {
+    uint32_t owners;  /* blocks, or the snapshot's node */
+    uint32_t holders; /* views and saves; while there is one, window rows stay where they are */
+    uint32_t n_units : 31;
+    uint32_t has_window : 1; /* whether there is a window[0] */
+    uint32_t seen;           /* scratch of check.c */
+    size_t start;
+    warm_extent extent;   /* data NULL: units without state of their own */
+    _Atomic uint64_t sum; /* 0 = not sealed, 1 = damaged */
     struct warm__link all;
+    struct warm__window window[];
 };
 
 /* The first unit stands beside the pointer, so that a binary search among siblings that begin differently touches no node. */
 struct warm__child {
     warm_unit first;
     warm_block *block;
+};
+
+/* A child of the last full block (or root) that ends at or before its position; owns its piece. */
+struct warm__snapshot {
+    warm_block *parent;
+    warm_piece *piece;
+    struct warm__link order; /* in warm_cache.snapshots */
+    uint64_t tick;
+    uint32_t n_units; /* from the parent's end to its position */
+    warm_unit units[];
+};
+
+/* The snapshots of one parent, ordered by their units; one that is a prefix of another comes before it. */
+struct warm__snapshots {
+    uint32_t n, cap;
+    struct warm__snapshot *at[];
 };
 
 /* What a descent reads comes first, so that it costs one cache line of each node. */
@@ -69,11 +99,13 @@ struct warm_block {
     uint32_t n_units, n_children, children_cap;
     uint32_t pins; /* paths, and dead blocks whose parent this is */
     warm_piece **pieces;
-    uint32_t n_pieces, piece_units;
-    struct warm__link order; /* in warm_cache.leaves, .inner or .dead */
-    uint64_t tick;           /* number of the latest use that ended in this block, or in a child that is gone */
+    uint32_t n_pieces;
+    uint16_t piece_units;
+    bool dead;                         /* unlinked: nothing finds it, its pins keep it and its ancestors */
+    struct warm__snapshots *snapshots; /* NULL: none */
+    struct warm__link order;           /* in warm_cache.leaves, .inner or .dead */
+    uint64_t tick;                     /* number of the latest use that ended in this block, or in a child that is gone */
     uint64_t last_use_ns;
-    bool dead; /* unlinked: nothing finds it, its pins keep it and its ancestors */
 };
 
 struct warm_scope {
@@ -86,13 +118,19 @@ struct warm_cache {
     warm_budget *budget;
     uint64_t (*now_ns)(void *ud);
     void *clock_ud;
+    uint32_t window;
+    bool has_snapshots;
     warm_scope **scopes; /* ordered by fingerprint */
     size_t n_scopes, scopes_cap;
-    /* every block but the roots is in one of three: live without children (coldest first), live with children, unlinked */
+    /* every block but the roots is in one of three: leaves, which have neither children nor snapshots (coldest first), other live
+     * ones, unlinked ones */
     struct warm__link leaves, inner, dead;
-    struct warm__link pieces; /* every piece, also those no block holds */
+    struct warm__link pieces;     /* every piece, also those no block holds */
+    struct warm__link windows[2]; /* window rows without a mark, oldest first; with one, least recently used first */
+    struct warm__link snapshots;  /* least recently used first */
     uint64_t tick;
-    size_t n_evictable; /* blocks without children and without pins: refusing is O(1) */
+    /* What could go, so that refusing is O(1): leaves without pins; listed window rows and snapshots without holders */
+    size_t n_evictable, n_spare_windows[2], n_spare_snapshots;
     warm_cache_stats stats;
 };
 
@@ -104,7 +142,27 @@ static inline bool warm__block_full(const warm_block *b) {
     return b->parent == NULL || b->n_units >= WARM_BLOCK_UNITS;
 }
 
+static inline bool warm__block_leaf(const warm_block *b) {
+    return b->n_children == 0 && !b->snapshots;
+}
+/* The block of a path that holds unit pos < p->n_units. */
+static inline warm_block *warm__path_block(const warm_path *p, size_t pos) {
+    assert(pos < p->n_units);
+    warm_block *b = p->block_;
+    while (b->start > pos) b = b->parent;
+    return b;
+}
+static inline warm_piece *warm__block_piece(const warm_block *b, size_t pos) {
+    return b->pieces[(pos - b->start) / b->piece_units];
+}
+/* The window rows of a piece as they can be found; NULL: none. */
+static inline struct warm__window *warm__piece_window(warm_piece *x) {
+    return x->has_window && atomic_load_explicit(&x->window->there, memory_order_relaxed) && !x->window->lost ? x->window : NULL;
+}
+
 /* tree.c */
+/* Common prefix of a[0..n) and b[0..n), known to agree on the first `from` units. */
+size_t warm__tree_common(const warm_unit *a, const warm_unit *b, size_t from, size_t n);
 /* From *b at *pos downwards as far as units[0..n) agree. */
 void warm__tree_descend(const warm_block **b, size_t *pos, const warm_unit *units, size_t n);
 const warm_block *warm__tree_child(const warm_block *b, size_t i);
@@ -115,10 +173,48 @@ void warm__tree_link(warm_cache *c, warm_block *b);
 void warm__tree_kill(warm_cache *c, warm_block *b);
 void warm__tree_pin(warm_cache *c, warm_block *b);
 void warm__tree_unpin(warm_cache *c, warm_block *b);
+/* Moves a path back to position pos <= p->n_units. */
+void warm__tree_repin(warm_cache *c, warm_path *p, size_t pos);
+/* Before a block gets a child or a snapshot; after it has lost one. */
+void warm__tree_unleaf(warm_cache *c, warm_block *b);
+void warm__tree_leaf(warm_cache *c, warm_block *b);
+/* Whether a child of b begins with these units. */
+bool warm__tree_covers(const warm_block *b, const warm_unit *units, size_t n);
+/* How many of b's units another child of its parent has as well. */
+size_t warm__tree_shared_units(const warm_block *b);
 size_t warm__tree_body_bytes(size_t n_units, size_t n_pieces);
 
 /* piece.c */
-WARM_MUST_USE int warm__piece_new(warm_cache *c, size_t start, size_t n_units, size_t bytes, warm_piece **out);
+/* Comes with one holder and no owner. */
+WARM_MUST_USE int warm__piece_new(warm_cache *c, size_t start, size_t n_units, size_t bytes, size_t window_bytes, warm_piece **out);
+size_t warm__piece_header_bytes(const warm_piece *x);
+void warm__piece_own(warm_cache *c, warm_piece *x);
+void warm__piece_disown(warm_cache *c, warm_piece *x);
+/* Takes a view, and so a holder. */
+void warm__piece_view(warm_cache *c, warm_piece *x, warm_piece_view *out);
+/* Takes the window rows away: at once, or for nobody finds them when they are held. */
+void warm__piece_drop_window(warm_cache *c, warm_piece *x);
+/* Of a piece that is being written. */
+void warm__piece_give_window(warm_cache *c, warm_piece *x);
+/* Gives x, which covers the same units and has none, the window rows of a piece that nobody else holds. */
+void warm__piece_move_window(warm_cache *c, warm_piece *from, warm_piece *x);
+/* To the warm end of the marked ones, used at c->tick; without a mark: to that of the others. */
+void warm__piece_use_window(warm_cache *c, warm_piece *x, bool mark);
+/* Marks the window rows of x like those of `like`. */
+void warm__piece_mark_like(warm_cache *c, warm_piece *x, warm_piece *like);
+
+/* snapshot.c */
+/* The longest snapshot below b whose units are a prefix of units[0..n); NULL: none. */
+struct warm__snapshot *warm__snapshot_find(const warm_block *b, const warm_unit *units, size_t n);
+void warm__snapshot_unlink(warm_cache *c, struct warm__snapshot *s);
+size_t warm__snapshot_bytes(size_t n_units);
+size_t warm__snapshot_array_bytes(size_t cap);
+/* Moves the path back to its last snapshot and takes a view of that. */
+void warm__snapshot_resume(warm_cache *c, warm_path *p, warm_resume *out);
+/* Before b is unlinked: all below it and all that only b covers. */
+void warm__snapshot_lose_block(warm_cache *c, warm_block *b);
+/* The latest use of those that only b covers; 0: there are none. */
+uint64_t warm__snapshot_needs(const warm_block *b);
 
 /* evict.c */
 /* What malloc takes for n bytes: header and granularity. */
@@ -132,7 +228,17 @@ bool warm__evict_one(warm_cache *c);
 
 /* policy.c */
 void warm__policy_touch(warm_cache *c, warm_block *b);
+/* Used at c->tick. */
+void warm__policy_touch_snapshot(warm_cache *c, struct warm__snapshot *s);
 void warm__policy_lost_child(warm_block *b, const warm_block *child);
-warm_block *warm__policy_victim(warm_cache *c);
+void warm__policy_lost_snapshot(warm_block *b, const struct warm__snapshot *s);
+
+/* What is to go next; all NULL: nothing can. */
+struct warm__victim {
+    warm_piece *window;
+    struct warm__snapshot *snapshot;
+    warm_block *block;
+};
+struct warm__victim warm__policy_victim(warm_cache *c);
 
 #endif

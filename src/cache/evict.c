@@ -7,7 +7,7 @@
  *
  * Invariants
  *  (1) budget.used = store's used + store's free + stats.index_bytes, and never more than the limit.
- *  (2) Only a leaf without pins is evicted; a request larger than the limit evicts nothing. */
+ *  (2) Only what nobody holds is evicted; a request larger than the limit evicts nothing. */
 #include "cache/cache_internal.h"
 
 #include <stdlib.h>
@@ -23,12 +23,21 @@ size_t warm__evict_cost(size_t n) {
 }
 
 bool warm__evict_one(warm_cache *c) {
-    warm_block *victim = warm__policy_victim(c);
-    if (!victim) return false;
-    size_t before = c->stats.piece_bytes + c->stats.index_bytes;
-    warm__tree_kill(c, victim);
-    c->stats.n_evicted++;
-    c->stats.evicted_bytes += before - (c->stats.piece_bytes + c->stats.index_bytes);
+    struct warm__victim victim = warm__policy_victim(c);
+    warm_cache_stats before = c->stats, *st = &c->stats;
+    if (victim.window) {
+        warm__piece_drop_window(c, victim.window);
+    } else if (victim.snapshot) {
+        warm__snapshot_unlink(c, victim.snapshot);
+    } else if (victim.block) {
+        warm__tree_kill(c, victim.block);
+    } else {
+        return false;
+    }
+    st->n_evicted += before.n_blocks - st->n_blocks;
+    st->n_windows_evicted += before.n_windows - st->n_windows;
+    st->n_snapshots_evicted += before.n_snapshots - st->n_snapshots;
+    st->evicted_bytes += before.piece_bytes + before.index_bytes - st->piece_bytes - st->index_bytes;
     return true;
 }
 

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * cache/policy.c - who is used, and who goes first: least recently used, leaves first.
+ * cache/policy.c - who is used, and who goes first.
  *
- * Only leaves can go, so only they are listed, coldest first. A use marks the one block it ended in; what stands above is kept by
- * having children, and takes over the stamp of each child it loses. So using a path costs the same however long it is,
+ * The rule, in warm__policy_victim: window rows without a mark first, oldest first; then whatever was used least recently of the coldest
+ * leaf, the coldest marked window rows and the coldest snapshot; of those used at the same time what needs the others goes before
+ * what is needed. Nothing that somebody holds goes.
+ *
+ * Of blocks only leaves can go, so only they are listed, coldest first. A use marks the one block it ended in; what stands above is
+ * kept by having children, and takes over the stamp of each child it loses. So using a path costs the same however long it is,
  * and a block is as recent as the latest use that went through it by the time that counts: when it has become a leaf.
  * It then joins the cold end, where its last child was, and moves to its place when it is about to be the victim. A pin is a
- * use that lasts: a pinned leaf found at the cold end goes to the warm end, so that it is stepped over once, not at each eviction.
- * Not here: how a victim is taken out (tree.c), when there has to be one (evict.c). */
+ * use that lasts: a pinned leaf found at the cold end goes to the warm end, so that it is stepped over once, not at each eviction;
+ * so do held rows and snapshots. A leaf is also at least as recent as the snapshots that would go with it, which may have been used
+ * through another block that is gone.
+ * Not here: how a victim is taken out (tree.c, snapshot.c, piece.c), when there has to be one (evict.c). */
 #include "cache/cache_internal.h"
 
 /* How far a leaf is moved towards its place at once. It goes on from there when it is met again, so an eviction never
@@ -21,7 +27,7 @@ static warm_block *block_at(struct warm__link *l) {
 static void warm_up(warm_cache *c, warm_block *b) {
     assert(!b->dead);
     b->tick = ++c->tick;
-    if (b->n_children == 0 && b->parent) {
+    if (warm__block_leaf(b) && b->parent) {
         warm__link_remove(&b->order);
         warm__link_insert(&c->leaves, &b->order);
     }
@@ -32,10 +38,20 @@ void warm__policy_touch(warm_cache *c, warm_block *b) {
     b->last_use_ns = c->now_ns ? c->now_ns(c->clock_ud) : c->tick;
 }
 
+void warm__policy_touch_snapshot(warm_cache *c, struct warm__snapshot *s) {
+    s->tick = c->tick;
+    warm__link_remove(&s->order);
+    warm__link_insert(&c->snapshots, &s->order);
+}
+
 void warm__policy_lost_child(warm_block *b, const warm_block *child) {
     if (child->tick <= b->tick) return;
     b->tick = child->tick;
     b->last_use_ns = child->last_use_ns;
+}
+
+void warm__policy_lost_snapshot(warm_block *b, const struct warm__snapshot *s) {
+    if (s->tick > b->tick) b->tick = s->tick;
 }
 
 /* Moves a leaf past some that were used before it; false: there are none. */
@@ -49,14 +65,49 @@ static bool settle(warm_cache *c, warm_block *b) {
     return true;
 }
 
-warm_block *warm__policy_victim(warm_cache *c) {
+static warm_block *coldest_leaf(warm_cache *c) {
     if (c->n_evictable == 0) return NULL;
     for (;;) {
-        warm_block *coldest = block_at(c->leaves.next);
-        if (coldest->pins) {
-            warm_up(c, coldest);
-        } else if (!settle(c, coldest)) {
-            return coldest;
+        warm_block *b = block_at(c->leaves.next);
+        if (b->pins) {
+            warm_up(c, b);
+            continue;
         }
+        uint64_t needed = warm__snapshot_needs(b);
+        if (needed > b->tick) b->tick = needed;
+        if (!settle(c, b)) return b;
     }
+}
+
+static warm_piece *coldest_window(warm_cache *c, bool marked) {
+    if (c->n_spare_windows[marked] == 0) return NULL;
+    for (;;) {
+        warm_piece *x = WARM__OF(warm_piece, window[0].order, c->windows[marked].next);
+        if (!x->holders) return x;
+        c->tick++;
+        warm__piece_use_window(c, x, marked);
+    }
+}
+
+static struct warm__snapshot *coldest_snapshot(warm_cache *c) {
+    if (c->n_spare_snapshots == 0) return NULL;
+    for (;;) {
+        struct warm__snapshot *s = WARM__OF(struct warm__snapshot, order, c->snapshots.next);
+        if (!s->piece->holders) return s;
+        c->tick++;
+        warm__policy_touch_snapshot(c, s);
+    }
+}
+
+struct warm__victim warm__policy_victim(warm_cache *c) {
+    warm_piece *window = coldest_window(c, false);
+    if (window) return (struct warm__victim){.window = window};
+    window = coldest_window(c, true);
+    struct warm__snapshot *snapshot = coldest_snapshot(c);
+    warm_block *block = coldest_leaf(c);
+    uint64_t window_tick = window ? window->window->tick : UINT64_MAX, snapshot_tick = snapshot ? snapshot->tick : UINT64_MAX,
+             block_tick = block ? block->tick : UINT64_MAX;
+    if (block_tick < window_tick && block_tick < snapshot_tick) return (struct warm__victim){.block = block};
+    if (snapshot_tick < window_tick) return (struct warm__victim){.snapshot = snapshot};
+    return (struct warm__victim){.window = window};
 }

@@ -52,19 +52,39 @@ bool warm_cache_next_piece(const warm_cache *c, const warm_path *p, size_t n, si
     return true;
 }
 
-int warm_cache_save_begin(warm_cache *c, const warm_path *p, size_t start, size_t count, size_t piece_units, size_t bytes,
-                          warm_save *out) {
-    assert(valid_grid(piece_units) && bytes > 0);
-    struct place at = place_of(p, piece_units);
-    assert(start == at.start && count <= at.piece_units && start + count > p->n_units);
+static int begin(warm_cache *c, const warm_save *want, warm_save *out) {
     warm_piece *piece;
-    int rc = warm__piece_new(c, start, count, bytes, &piece);
+    int rc = warm__piece_new(c, want->start, want->count, want->bytes, want->window_bytes, &piece);
     if (rc) {
         c->stats.n_refused += rc == WARM_EFULL;
         return rc;
     }
-    *out = (warm_save){piece->extent.data, bytes, start, count, at.piece_units, piece};
+    *out = *want;
+    out->data = piece->extent.data;
+    out->window = want->window_bytes ? piece->window->extent.data : NULL;
+    out->piece_ = piece;
     return 0;
+}
+
+int warm_cache_save_begin(warm_cache *c, const warm_path *p, size_t start, size_t count, size_t piece_units, size_t bytes,
+                          size_t window_bytes, warm_save *out) {
+    assert(valid_grid(piece_units) && (window_bytes == 0 || c->window));
+    struct place at = place_of(p, piece_units);
+    assert(start == at.start && count <= at.piece_units && start + count > p->n_units);
+    warm_save want = {.start = start, .count = count, .piece_units = at.piece_units, .bytes = bytes, .window_bytes = window_bytes};
+    return begin(c, &want, out);
+}
+
+int warm_cache_save_begin_window(warm_cache *c, size_t start, size_t count, size_t window_bytes, warm_save *out) {
+    assert(c->window && window_bytes > 0);
+    warm_save want = {.start = start, .count = count, .window_bytes = window_bytes, .rows_only_ = true};
+    return begin(c, &want, out);
+}
+
+void warm_cache_save_without_window(warm_cache *c, warm_save *s) {
+    warm__piece_give_window(c, s->piece_);
+    s->window = NULL;
+    s->window_bytes = 0;
 }
 
 void warm_cache_save_abort(warm_cache *c, warm_save *s) {
@@ -94,7 +114,11 @@ static int grow(warm_cache *c, const warm_save *s, const warm_unit *units, warm_
     size_t kept = body.n_pieces - 1;
     memcpy(body.pieces, b->pieces, kept * sizeof *b->pieces);
     body.pieces[kept] = s->piece_;
-    if (kept < b->n_pieces) warm_piece_unref(c, b->pieces[kept]);
+    warm__piece_own(c, s->piece_);
+    if (kept < b->n_pieces) {
+        warm__piece_mark_like(c, s->piece_, b->pieces[kept]);
+        warm__piece_disown(c, b->pieces[kept]);
+    }
     warm__evict_dealloc(c, b->units, warm__tree_body_bytes(b->n_units, b->n_pieces));
     c->stats.n_units += body.n_units - b->n_units;
     b->units = body.units;
@@ -111,7 +135,7 @@ static int add_block(warm_cache *c, const warm_save *s, const warm_unit *units, 
     int rc = warm__evict_alloc(c, sizeof(warm_block), &p);
     if (rc) return rc;
     warm_block *b = p;
-    *b = (warm_block){.parent = up, .start = warm__block_end(up), .piece_units = (uint32_t)s->piece_units};
+    *b = (warm_block){.parent = up, .start = warm__block_end(up), .piece_units = (uint16_t)s->piece_units};
     rc = body_new(c, s, b->start, units, b);
     if (rc) goto no_body;
     rc = warm__tree_reserve_child(c, up);
@@ -120,9 +144,10 @@ static int add_block(warm_cache *c, const warm_save *s, const warm_unit *units, 
     assert(shared == 0 || model);
     for (size_t i = 0; i < shared; i++) {
         b->pieces[i] = model->pieces[i];
-        b->pieces[i]->refs++;
+        warm__piece_own(c, b->pieces[i]);
     }
     b->pieces[shared] = s->piece_;
+    warm__piece_own(c, s->piece_);
     warm__tree_link(c, b);
     *out = b;
     return 0;
@@ -149,26 +174,61 @@ static int insert(warm_cache *c, warm_path *p, const warm_save *s, const warm_un
     return 0;
 }
 
+/* The path has the range already. If its own piece has lost its window rows, it gets these; false: it has other pieces. */
+static bool give_rows(warm_cache *c, const warm_path *p, const warm_save *s) {
+    warm_piece *x = warm__block_piece(warm__path_block(p, s->start), s->start);
+    if (x->start != s->start || x->n_units != s->count) return false;
+    warm__piece_move_window(c, s->piece_, x);
+    return true;
+}
+
+bool warm_cache_next_window(const warm_cache *c, const warm_path *p, size_t pos, size_t *start, size_t *count) {
+    if (!c->window) return false;
+    bool found = false;
+    const warm_block *b = p->block_;
+    for (size_t at = p->n_units; at > pos; at = b->start) {
+        while (b->start >= at) b = b->parent;
+        for (size_t i = b->n_pieces; i-- > 0;) {
+            const warm_piece *x = b->pieces[i];
+            if (x->start + x->n_units > p->n_units || atomic_load(&x->window->there)) continue;
+            if (x->start + x->n_units <= pos) break;
+            *start = x->start;
+            *count = x->n_units;
+            found = true;
+        }
+    }
+    return found;
+}
+
+static int commit_rows(warm_cache *c, const warm_path *p, const warm_save *s) {
+    if (p->n_units < s->start + s->count || !give_rows(c, p, s)) return WARM_EAGAIN;
+    c->stats.saved_bytes += s->window_bytes;
+    return 0;
+}
+
 int warm_cache_save_commit(warm_cache *c, warm_path *p, warm_save *s, const warm_unit *units, warm_piece_view *v) {
     size_t end = s->start + s->count;
     int rc = 0;
-    if (p->n_units >= end || warm_cache_advance(c, p, units, end) >= end) {
-        warm_piece_unref(c, s->piece_);
+    if (s->rows_only_) {
+        rc = commit_rows(c, p, s);
+        if (rc) goto out;
+    } else if (p->n_units >= end || warm_cache_advance(c, p, units, end) >= end) {
+        (void)give_rows(c, p, s);
     } else {
         rc = insert(c, p, s, units);
         if (rc) {
             c->stats.n_refused += rc == WARM_EFULL;
-            warm_piece_unref(c, s->piece_);
             goto out;
         }
         p->n_units = end;
         c->stats.n_saved++;
-        c->stats.saved_bytes += s->bytes;
+        c->stats.saved_bytes += s->bytes + s->window_bytes;
     }
     /* dead: the path was already behind the range, and its block has been unlinked since; the next advance will tell */
     if (!p->block_->dead) warm__policy_touch(c, p->block_);
     if (v) warm_path_piece(c, p, s->start, v);
 out:
+    warm_piece_unref(c, s->piece_);
     *s = (warm_save){0};
     return rc;
 }

@@ -18,9 +18,8 @@
 
 #include <string.h>
 
-/* Common prefix of a[0..n) and b[0..n), known to agree on the first `from` units. Eight at a time without a branch: the compiler
- * makes vector code of that, and a prompt is a few hundred thousand comparisons. */
-static size_t common(const warm_unit *a, const warm_unit *b, size_t from, size_t n) {
+/* Eight at a time without a branch: the compiler makes vector code of that, and a prompt is a few hundred thousand comparisons. */
+size_t warm__tree_common(const warm_unit *a, const warm_unit *b, size_t from, size_t n) {
     size_t i = from;
     for (; i + 8 <= n; i += 8) {
         warm_unit diff = 0;
@@ -69,7 +68,7 @@ static struct found search(const warm_block *b, const warm_unit *u, size_t n) {
         const warm_block *x = warm__tree_child(b, mid);
         __builtin_prefetch(x->children.one); /* the next level's node comes while this one's units are compared */
         size_t both = min_size(x->n_units, n);
-        k = common(x->units, u, k, both);
+        k = warm__tree_common(x->units, u, k, both);
         if (k == both) return (struct found){x, k, mid};
         if (x->units[k] < u[k]) {
             lo.at = mid + 1, lo.match = k, lo.block = x;
@@ -145,7 +144,7 @@ size_t warm_cache_advance(warm_cache *c, warm_path *p, const warm_unit *units, s
         pos = 0;
     } else if (pos < warm__block_end(b)) {
         size_t within = min_size(warm__block_end(b), n) - b->start;
-        pos = b->start + common(b->units, units + b->start, pos - b->start, within);
+        pos = b->start + warm__tree_common(b->units, units + b->start, pos - b->start, within);
         if (pos < b->start + within) { /* it left this block: a sibling may agree for longer */
             pos = b->start;
             b = b->parent;
@@ -173,23 +172,12 @@ void warm_path_release(warm_cache *c, warm_path *p) {
     *p = (warm_path){NULL, 0};
 }
 
-static warm_block *path_block(const warm_path *p, size_t pos) {
-    assert(pos < p->n_units);
-    warm_block *b = p->block_;
-    while (b->start > pos) b = b->parent;
-    return b;
-}
-
 void warm_path_piece(warm_cache *c, const warm_path *p, size_t pos, warm_piece_view *out) {
-    (void)c;
-    const warm_block *b = path_block(p, pos);
-    warm_piece *x = b->pieces[(pos - b->start) / b->piece_units];
-    x->refs++;
-    *out = (warm_piece_view){x, x->start, x->n_units, x->extent.data, x->extent.bytes};
+    warm__piece_view(c, warm__block_piece(warm__path_block(p, pos), pos), out);
 }
 
 void warm_cache_quarantine(warm_cache *c, const warm_path *p, size_t pos) {
-    warm_block *b = path_block(p, pos);
+    warm_block *b = warm__path_block(p, pos);
     if (b->dead) return;
     c->stats.n_damaged++;
     warm__tree_kill(c, b);
@@ -198,7 +186,7 @@ void warm_cache_quarantine(warm_cache *c, const warm_path *p, size_t pos) {
 /* ---- changes ---- */
 
 static bool evictable(const warm_block *b) {
-    return b->parent && !b->dead && b->n_children == 0 && b->pins == 0;
+    return b->parent && !b->dead && warm__block_leaf(b) && b->pins == 0;
 }
 
 size_t warm__tree_body_bytes(size_t n_units, size_t n_pieces) {
@@ -206,9 +194,9 @@ size_t warm__tree_body_bytes(size_t n_units, size_t n_pieces) {
 }
 
 static void free_block(warm_cache *c, warm_block *b) {
-    assert(b->dead && b->pins == 0 && b->n_children == 0);
+    assert(b->dead && b->pins == 0 && warm__block_leaf(b));
     warm__link_remove(&b->order);
-    for (size_t i = 0; i < b->n_pieces; i++) warm_piece_unref(c, b->pieces[i]);
+    for (size_t i = 0; i < b->n_pieces; i++) warm__piece_disown(c, b->pieces[i]);
     warm__evict_dealloc(c, b->units, warm__tree_body_bytes(b->n_units, b->n_pieces));
     warm__evict_dealloc(c, b, sizeof *b);
 }
@@ -228,6 +216,16 @@ void warm__tree_unpin(warm_cache *c, warm_block *b) {
         free_block(c, b);
         b = parent;
     }
+}
+
+void warm__tree_repin(warm_cache *c, warm_path *p, size_t pos) {
+    assert(pos <= p->n_units);
+    warm_block *old = p->block_, *b = old;
+    while (b->start >= pos && b->parent) b = b->parent;
+    p->n_units = pos;
+    p->block_ = b;
+    warm__tree_pin(c, b);
+    warm__tree_unpin(c, old);
 }
 
 int warm__tree_reserve_child(warm_cache *c, warm_block *parent) {
@@ -255,11 +253,35 @@ static void move_to(struct warm__link *next, warm_block *b) {
     warm__link_insert(next, &b->order);
 }
 
+void warm__tree_unleaf(warm_cache *c, warm_block *b) {
+    c->n_evictable -= evictable(b);
+    if (b->parent && warm__block_leaf(b)) move_to(&c->inner, b);
+}
+
+void warm__tree_leaf(warm_cache *c, warm_block *b) {
+    if (warm__block_leaf(b) && b->parent && !b->dead) move_to(c->leaves.next, b);
+    c->n_evictable += evictable(b);
+}
+
+bool warm__tree_covers(const warm_block *b, const warm_unit *units, size_t n) {
+    return n == 0 || (b->n_children && search(b, units, n).match == n);
+}
+
+size_t warm__tree_shared_units(const warm_block *b) {
+    const warm_block *up = b->parent;
+    size_t most = 0, place = up->children_cap ? search(up, b->units, b->n_units).place : 0;
+    for (size_t i = place ? place - 1 : 1; i <= place + 1 && i < up->n_children; i += 2) {
+        const warm_block *x = warm__tree_child(up, i);
+        size_t k = warm__tree_common(x->units, b->units, 0, min_size(x->n_units, b->n_units));
+        if (k > most) most = k;
+    }
+    return most;
+}
+
 void warm__tree_link(warm_cache *c, warm_block *b) {
     warm_block *up = b->parent;
     assert(!up->dead && warm__block_full(up) && b->start == warm__block_end(up));
-    c->n_evictable -= evictable(up);
-    if (up->parent && up->n_children == 0) move_to(&c->inner, up);
+    warm__tree_unleaf(c, up);
     if (up->children_cap == 0) {
         assert(up->n_children == 0);
         up->children.one = b;
@@ -296,14 +318,14 @@ static void remove_child(warm_cache *c, warm_block *up, size_t i) {
             }
         }
     }
-    if (up->n_children == 0 && up->parent && !up->dead) move_to(c->leaves.next, up);
-    c->n_evictable += evictable(up);
+    warm__tree_leaf(c, up);
 }
 
 /* Takes child i of up out of the tree. Its own children are still its own. It comes back pinned. */
 static warm_block *bury(warm_cache *c, warm_block *up, size_t i) {
     warm_block *b = (warm_block *)warm__tree_child(up, i);
     warm__tree_pin(c, b);
+    warm__snapshot_lose_block(c, b);
     b->dead = true;
     move_to(&c->dead, b);
     c->stats.n_blocks--;

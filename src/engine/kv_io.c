@@ -170,7 +170,7 @@ int warm_kv_save(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units,
     if (whole_only && !warm_kv_has_whole(kv, p, n)) return 0;
 
     warm_save save;
-    int rc = warm_cache_save_begin(c, p, start, count, piece_units, e->ops->state_bytes(e, count), &save);
+    int rc = warm_cache_save_begin(c, p, start, count, piece_units, e->ops->state_bytes(e, count), 0, &save);
     if (rc) return rc;
     warm_err err = {0};
     uint64_t t0 = warm_clock_now(kv->o.clock);

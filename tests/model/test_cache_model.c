@@ -184,7 +184,7 @@ static void op_begin(struct run *x, struct seq *q) {
         return;
     }
     assert_true(start <= q->path.n_units && q->path.n_units < start + count && start + count <= q->n);
-    int rc = warm_cache_save_begin(x->r.cache, &q->path, start, count, grid, count * RIG_STATE, &q->save);
+    int rc = warm_cache_save_begin(x->r.cache, &q->path, start, count, grid, count * RIG_STATE, 0, &q->save);
     assert_true(rc == 0 || (rc == WARM_EFULL && !x->ample));
     if (rc) return;
     memcpy(q->save.data, q->doc->state + start * RIG_STATE, q->save.bytes);

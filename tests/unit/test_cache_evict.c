@@ -244,7 +244,7 @@ static void a_request_beyond_the_limit_evicts_nothing(void **state) {
     warm_path p;
     warm_save save;
     warm_cache_lookup(r.cache, s, u, 16, &p);
-    assert_int_equal(warm_cache_save_begin(r.cache, &p, 0, 16, 16, r.budget.limit_bytes + 1, &save), WARM_EFULL);
+    assert_int_equal(warm_cache_save_begin(r.cache, &p, 0, 16, 16, r.budget.limit_bytes + 1, 0, &save), WARM_EFULL);
     for (uint32_t tag = 1; tag <= 8; tag++) assert_true(has(&r, s, tag, 256));
     assert_int_equal(rig_check(&r).n_refused, 1);
     warm_path_release(r.cache, &p);
@@ -262,7 +262,7 @@ static void the_index_gets_room_from_the_stores_free_pages(void **state) {
     warm_path p;
     warm_save save;
     warm_cache_lookup(r.cache, s, u, 16, &p);
-    assert_int_equal(warm_cache_save_begin(r.cache, &p, 0, 16, 16, 1000 * 1000, &save), 0);
+    assert_int_equal(warm_cache_save_begin(r.cache, &p, 0, 16, 16, 1000 * 1000, 0, &save), 0);
     memset(save.data, 1, save.bytes);
     assert_int_equal(warm_cache_save_commit(r.cache, &p, &save, u, NULL), 0);
     warm_path_release(r.cache, &p);
