@@ -70,7 +70,9 @@ typedef struct warm_engine_info {
     int32_t fim_pre, fim_suf, fim_mid, fim_rep, fim_sep; /* tokens for filling in the middle, -1 = none */
     uint32_t n_batch_asked;                              /* as the user set it; n_batch is less where the context is */
     enum warm_state_kind state;
-    uint32_t n_window;    /* WARM_STATE_WINDOW: units of the sliding window, at least WARM_PIECE_MIN of cache.h; 0 otherwise */
+    uint32_t n_window; /* WARM_STATE_WINDOW: units of the sliding window, at least WARM_PIECE_MIN of cache.h; 0 otherwise */
+    const int32_t *message_head; /* tokens that the chat template puts before a user's message, NULL = not known */
+    size_t n_message_head;
     size_t staging_bytes; /* host memory that state_save holds all the time, to be counted as the cache's; 0 where it needs none */
 } warm_engine_info;
 

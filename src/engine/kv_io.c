@@ -20,10 +20,14 @@ enum { LOAD_WINDOW = 16 };
 /* Before anything was measured: what this kind of machine copies (ENGINE.md, "Numbers seen here"). */
 static const double assumed_bytes_per_ns = 2.0;
 
+/* What is verified and loaded at once: the cells of a piece, its window rows, or the snapshot. */
+enum part { PART_CELLS, PART_WINDOW, PART_SNAPSHOT };
+
 struct kv_job {
     warm_kv *kv;
     warm_piece *piece;
     warm_kv_load *load; /* NULL: a seal */
+    enum part part;
     unsigned slot;
     int result;
     struct kv_job *next;
@@ -33,14 +37,20 @@ enum entry_state { ENTRY_PENDING, ENTRY_GOOD, ENTRY_BAD };
 
 struct entry {
     warm_piece_view view;
+    enum part part;
     enum entry_state state;
 };
 
 struct warm_kv_load {
     int32_t seq;
-    warm_path path;
-    size_t pos;   /* next unit to append */
-    size_t ahead; /* next unit to verify */
+    warm_resume goal;
+    bool stateless;   /* units have no state of their own: the snapshot brings them all */
+    size_t pos;       /* next unit to append */
+    size_t rows_from; /* window rows before this are in the context */
+    /* what is put under verification next: cells of unit `ahead`, then rows of goal.window[ahead_window] once their cells are ahead of them, at last
+     * the snapshot */
+    size_t ahead, ahead_window;
+    bool ahead_snapshot;
     struct entry window[LOAD_WINDOW];
     unsigned head, count;
     unsigned n_jobs; /* out with the worker */
@@ -82,7 +92,7 @@ static void job_run(void *arg) {
     struct kv_job *j = arg;
     warm_kv *kv = j->kv;
     if (j->load) {
-        j->result = warm_piece_verify(j->piece);
+        j->result = j->part == PART_WINDOW ? warm_piece_verify_window(j->piece) : warm_piece_verify(j->piece);
     } else {
         warm_piece_seal(j->piece);
     }
@@ -95,11 +105,12 @@ static void job_run(void *arg) {
     pthread_mutex_unlock(&kv->lock);
 }
 
-static void job_post(warm_kv *kv, warm_piece *piece, warm_kv_load *load, unsigned slot) {
+static void job_post(warm_kv *kv, warm_piece *piece, warm_kv_load *load, enum part part, unsigned slot) {
     struct kv_job *j = warm_xcalloc(1, sizeof *j);
     j->kv = kv;
     j->piece = piece;
     j->load = load;
+    j->part = part;
     j->slot = slot;
     kv->n_jobs++;
     if (load) load->n_jobs++;
@@ -107,7 +118,7 @@ static void job_post(warm_kv *kv, warm_piece *piece, warm_kv_load *load, unsigne
 }
 
 static void load_free(warm_kv *kv, warm_kv_load *l) {
-    warm_path_release(kv->o.cache, &l->path);
+    warm_resume_release(kv->o.cache, &l->goal);
     free(l);
 }
 
@@ -123,7 +134,7 @@ void warm_kv_poll(warm_kv *kv) {
         if (!l) {
             warm_piece_unref(kv->o.cache, j->piece);
         } else if (l->ended) {
-            warm_piece_unref(kv->o.cache, j->piece);
+            if (j->part == PART_CELLS) warm_piece_unref(kv->o.cache, j->piece);
             if (--l->n_jobs == 0) load_free(kv, l);
         } else {
             l->n_jobs--;
@@ -144,13 +155,27 @@ warm_kv_rates warm_kv_rates_get(const warm_kv *kv) {
     return (warm_kv_rates){.save_bytes_per_ns = kv->save_rate, .load_bytes_per_ns = kv->load_rate};
 }
 
+double warm_kv_snapshot_ns(const warm_kv *kv, size_t bytes) {
+    return (double)bytes / (kv->save_rate > 0 ? kv->save_rate : assumed_bytes_per_ns);
+}
+
+static size_t window_bytes(const warm_kv *kv, size_t n) {
+    const warm_engine *e = kv->o.engine;
+    return e->info->state == WARM_STATE_WINDOW ? e->ops->window_bytes(e, n) : 0;
+}
+
 size_t warm_kv_piece_units(const warm_kv *kv) {
+    const warm_engine *e = kv->o.engine;
+    if (!warm_state_has_ranges(e->info->state)) return WARM_BLOCK_UNITS;
     double rate = kv->load_rate > 0 ? kv->load_rate : assumed_bytes_per_ns;
     if (kv->save_rate > 0 && kv->save_rate < rate) rate = kv->save_rate;
     double bytes = rate * (double)kv->o.slice_ns / 2;
-    double per_unit = (double)kv->o.engine->ops->state_bytes(kv->o.engine, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS;
+    double per_unit =
+        (double)(e->ops->state_bytes(e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS + window_bytes(kv, WARM_PIECE_MIN) / WARM_PIECE_MIN);
+    size_t most = WARM_BLOCK_UNITS;
+    if (e->info->state == WARM_STATE_WINDOW && e->info->n_window < most) most = e->info->n_window;
     size_t units = WARM_PIECE_MIN;
-    while (units < WARM_BLOCK_UNITS && (double)(units * 2) * per_unit <= bytes) units *= 2;
+    while (units * 2 <= most && (double)(units * 2) * per_unit <= bytes) units *= 2;
     return units;
 }
 
@@ -161,99 +186,208 @@ bool warm_kv_has_whole(const warm_kv *kv, const warm_path *p, size_t n) {
     return warm_cache_next_piece(kv->o.cache, p, n + WARM_BLOCK_UNITS, piece_units, &start, &whole) && count == whole;
 }
 
+/* Fills what save_begin handed out. */
+static int fill(warm_kv *kv, int32_t seq, warm_save *save) {
+    warm_engine *e = kv->o.engine;
+    warm_err err = {0};
+    size_t bytes = save->bytes;
+    uint64_t t0 = warm_clock_now(kv->o.clock);
+    int64_t written = bytes ? e->ops->state_save(e, seq, (int32_t)save->start, save->count, save->data, bytes, &err) : 0;
+    if (written == (int64_t)bytes && save->window) {
+        int64_t rows = e->ops->window_save(e, seq, (int32_t)save->start, save->count, save->window, save->window_bytes, &err);
+        if (rows == (int64_t)save->window_bytes) {
+            bytes += save->window_bytes;
+        } else { /* too late: the units can be loaded, but nothing can be resumed right behind them */
+            if (rows != WARM_ENOTFOUND) warm_log_error("kv", "saving window rows: %s", err.text);
+            warm_cache_save_without_window(kv->o.cache, save);
+        }
+    }
+    uint64_t ns = warm_clock_now(kv->o.clock) - t0;
+    if (written != (int64_t)save->bytes) {
+        warm_log_error("kv", "saving units %zu..%zu failed: %s", save->start, save->start + save->count,
+                       written < 0 ? err.text : "unexpected size");
+        return written < 0 ? (int)written : WARM_EENGINE;
+    }
+    if (bytes) rate_add(&kv->save_rate, bytes, ns);
+    return 0;
+}
+
 int warm_kv_save(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units, size_t n, bool whole_only) {
     warm_cache *c = kv->o.cache;
-    warm_engine *e = kv->o.engine;
     size_t start, count, piece_units = warm_kv_piece_units(kv);
     warm_cache_advance(c, p, units, n);
     if (!warm_cache_next_piece(c, p, n, piece_units, &start, &count)) return 0;
     if (whole_only && !warm_kv_has_whole(kv, p, n)) return 0;
 
     warm_save save;
-    int rc = warm_cache_save_begin(c, p, start, count, piece_units, e->ops->state_bytes(e, count), 0, &save);
+    size_t bytes = kv->o.engine->ops->state_bytes(kv->o.engine, count);
+    int rc = warm_cache_save_begin(c, p, start, count, piece_units, bytes, window_bytes(kv, count), &save);
     if (rc) return rc;
-    warm_err err = {0};
-    uint64_t t0 = warm_clock_now(kv->o.clock);
-    int64_t written = e->ops->state_save(e, seq, (int32_t)start, count, save.data, save.bytes, &err);
-    uint64_t ns = warm_clock_now(kv->o.clock) - t0;
-    if (written != (int64_t)save.bytes) {
+    rc = fill(kv, seq, &save);
+    if (rc) {
         warm_cache_save_abort(c, &save);
-        warm_log_error("kv", "saving units %zu..%zu failed: %s", start, start + count, written < 0 ? err.text : "unexpected size");
-        return written < 0 ? (int)written : WARM_EENGINE;
+        return rc;
     }
-    rate_add(&kv->save_rate, save.bytes, ns);
     warm_piece_view v;
     rc = warm_cache_save_commit(c, p, &save, units, &v);
     if (rc) return rc;
-    job_post(kv, v.piece, NULL, 0);
+    job_post(kv, v.piece, NULL, PART_CELLS, 0);
     return 1;
 }
 
-/* Keeps the window full: takes references and posts their verification. */
+int warm_kv_snapshot(warm_kv *kv, int32_t seq, warm_snapshot *out) {
+    warm_engine *e = kv->o.engine;
+    size_t bytes = e->ops->snapshot_bytes(e, seq);
+    if (!bytes) return WARM_ENOTFOUND;
+    int rc = warm_cache_snapshot_begin(kv->o.cache, bytes, out);
+    if (rc) return rc;
+    warm_err err = {0};
+    uint64_t t0 = warm_clock_now(kv->o.clock);
+    int64_t written = e->ops->snapshot_save(e, seq, out->data, bytes, &err);
+    uint64_t ns = warm_clock_now(kv->o.clock) - t0;
+    if (written != (int64_t)bytes) {
+        warm_log_error("kv", "saving a snapshot failed: %s", written < 0 ? err.text : "unexpected size");
+        warm_cache_snapshot_abort(kv->o.cache, out);
+        return written < 0 ? (int)written : WARM_EENGINE;
+    }
+    rate_add(&kv->save_rate, bytes, ns);
+    return 0;
+}
+
+int warm_kv_snapshot_commit(warm_kv *kv, const warm_path *p, size_t pos, warm_snapshot *s) {
+    warm_piece_view v;
+    int rc = warm_cache_snapshot_commit(kv->o.cache, p, pos, s, &v);
+    if (rc) return rc;
+    job_post(kv, v.piece, NULL, PART_CELLS, 0);
+    return 0;
+}
+
+static void load_push(warm_kv *kv, warm_kv_load *l, const warm_piece_view *v, enum part part) {
+    unsigned slot = (l->head + l->count) % LOAD_WINDOW;
+    l->window[slot] = (struct entry){*v, part, ENTRY_PENDING};
+    l->count++;
+    job_post(kv, v->piece, l, part, slot);
+}
+
+/* Rows of the next piece that needs them, once its cells are ahead of them. */
+static bool push_rows(warm_kv *kv, warm_kv_load *l) {
+    for (; l->ahead_window < l->goal.n_window; l->ahead_window++) {
+        const warm_piece_view *v = &l->goal.window[l->ahead_window];
+        if (v->start + v->n_units <= l->rows_from) continue;
+        if (v->start + v->n_units > l->ahead && l->ahead < l->goal.path.n_units) return false;
+        load_push(kv, l, v, PART_WINDOW);
+        l->ahead_window++;
+        return true;
+    }
+    return false;
+}
+
+/* Keeps the window full: posts verifications in the order of loading. */
 static void load_ahead(warm_kv *kv, warm_kv_load *l) {
-    while (l->count < LOAD_WINDOW && l->ahead < l->path.n_units) {
-        unsigned slot = (l->head + l->count) % LOAD_WINDOW;
-        struct entry *en = &l->window[slot];
-        warm_path_piece(kv->o.cache, &l->path, l->ahead, &en->view);
-        en->state = ENTRY_PENDING;
-        l->count++;
-        l->ahead = en->view.start + en->view.n_units;
-        job_post(kv, en->view.piece, l, slot);
+    while (l->count < LOAD_WINDOW) {
+        if (push_rows(kv, l)) continue;
+        if (l->ahead < l->goal.path.n_units && !l->stateless) {
+            warm_piece_view v;
+            warm_path_piece(kv->o.cache, &l->goal.path, l->ahead, &v);
+            load_push(kv, l, &v, PART_CELLS);
+            l->ahead = v.start + v.n_units;
+        } else if (l->ahead_snapshot) {
+            load_push(kv, l, &l->goal.snapshot, PART_SNAPSHOT);
+            l->ahead_snapshot = false;
+        } else {
+            return;
+        }
     }
 }
 
-warm_kv_load *warm_kv_load_begin(warm_kv *kv, int32_t seq, const warm_path *p, size_t from) {
+warm_kv_load *warm_kv_load_begin(warm_kv *kv, int32_t seq, warm_resume *r, size_t from, bool complete) {
     warm_kv_load *l = warm_xcalloc(1, sizeof *l);
     l->seq = seq;
+    l->goal = *r;
+    *r = (warm_resume){0};
+    l->stateless = !warm_state_has_ranges(kv->o.engine->info->state);
     l->pos = l->ahead = from;
-    warm_path_clone(kv->o.cache, p, &l->path);
+    l->rows_from = complete ? from : 0;
+    l->ahead_snapshot = l->goal.snapshot.piece != NULL;
     load_ahead(kv, l);
     return l;
 }
 
-static int put_aside(warm_kv *kv, const warm_kv_load *l, const char *why) {
-    const warm_piece_view *v = &l->window[l->head].view;
-    warm_log_warn("kv", "units %zu..%zu are damaged: quarantined, to be computed again: %s", v->start, v->start + v->n_units, why);
-    warm_cache_quarantine(kv->o.cache, &l->path, l->pos);
+static int put_aside(warm_kv *kv, const warm_kv_load *l, const struct entry *en, const char *why) {
+    static const char *const what[] = {"units", "window rows", "a snapshot at"};
+    const warm_piece_view *v = &en->view;
+    warm_log_warn("kv", "%s %zu..%zu damaged: quarantined, to be computed again: %s", what[en->part], v->start,
+                  v->start + v->n_units, why);
+    switch (en->part) {
+    case PART_CELLS:
+        warm_cache_quarantine(kv->o.cache, &l->goal.path, v->start > l->pos ? v->start : l->pos);
+        break;
+    case PART_WINDOW:
+        warm_cache_quarantine_window(kv->o.cache, v->piece);
+        break;
+    case PART_SNAPSHOT:
+        warm_cache_quarantine_snapshot(kv->o.cache, &l->goal.path);
+        break;
+    }
     return WARM_ECORRUPT;
 }
 
-int64_t warm_kv_load_next(warm_kv *kv, warm_kv_load *l) {
-    warm_engine *e = kv->o.engine;
-    if (l->pos >= l->path.n_units) return WARM_ENOTFOUND;
-    struct entry *en = &l->window[l->head];
-    if (en->state == ENTRY_PENDING) return 0;
-    if (en->state == ENTRY_BAD) return put_aside(kv, l, "the checksum is wrong");
-    size_t first = en->view.start, end = first + en->view.n_units;
-    size_t to = end < l->path.n_units ? end : l->path.n_units;
-    warm_err err = {0};
-    uint64_t t0 = warm_clock_now(kv->o.clock);
-    int rc = e->ops->state_load(e, l->seq, en->view.data, en->view.bytes, (int32_t)first, en->view.n_units, (int32_t)l->pos,
-                                (int32_t)to, &err);
-    uint64_t ns = warm_clock_now(kv->o.clock) - t0;
-    /* Damage from before the checksum was computed: the next one would run into it, too. */
-    if (rc == WARM_ECORRUPT) return put_aside(kv, l, err.text);
-    if (rc) {
-        if (rc != WARM_EFULL) warm_log_error("kv", "loading units %zu..%zu failed: %s", l->pos, to, err.text);
-        return rc;
-    }
-    rate_add(&kv->load_rate, en->view.bytes, ns);
-    size_t moved = to - l->pos;
-    l->pos = to;
-    warm_piece_unref(kv->o.cache, en->view.piece);
-    l->head = (l->head + 1) % LOAD_WINDOW;
-    l->count--;
-    load_ahead(kv, l);
-    return (int64_t)moved;
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
 }
 
-void warm_kv_load_end(warm_kv *kv, warm_kv_load *l, size_t *pos) {
-    if (pos) *pos = l->pos;
-    l->ended = true;
-    for (; l->count; l->count--, l->head = (l->head + 1) % LOAD_WINDOW) {
-        struct entry *en = &l->window[l->head];
-        /* What is still with the worker is given back when its job comes home. */
-        if (en->state != ENTRY_PENDING) warm_piece_unref(kv->o.cache, en->view.piece);
+static int load_entry(warm_kv *kv, const warm_kv_load *l, const struct entry *en, size_t *n, warm_err *err) {
+    warm_engine *e = kv->o.engine;
+    const warm_piece_view *v = &en->view;
+    size_t goal = l->goal.path.n_units, to = min_size(v->start + v->n_units, goal), from;
+    *n = 0;
+    switch (en->part) {
+    case PART_CELLS:
+        *n = to - l->pos;
+        return e->ops->state_load(e, l->seq, v->data, v->bytes, (int32_t)v->start, v->n_units, (int32_t)l->pos, (int32_t)to, err);
+    case PART_WINDOW:
+        from = v->start > l->rows_from ? v->start : l->rows_from;
+        return e->ops->window_load(e, l->seq, v->window, v->window_bytes, (int32_t)v->start, v->n_units, (int32_t)from, (int32_t)to,
+                                   err);
+    default:
+        *n = goal - l->pos;
+        return e->ops->snapshot_load(e, l->seq, v->data, v->bytes, (int32_t)goal, err);
     }
+}
+
+static void load_pop(warm_kv *kv, warm_kv_load *l) {
+    struct entry *en = &l->window[l->head];
+    /* Rows and the snapshot are held by the goal. What is still with the worker is given back when its job comes home. */
+    if (en->part == PART_CELLS && en->state != ENTRY_PENDING) warm_piece_unref(kv->o.cache, en->view.piece);
+    l->head = (l->head + 1) % LOAD_WINDOW;
+    l->count--;
+}
+
+int warm_kv_load_next(warm_kv *kv, warm_kv_load *l, size_t *n) {
+    *n = 0;
+    if (!l->count) return WARM_ENOTFOUND;
+    struct entry *en = &l->window[l->head];
+    if (en->state == ENTRY_PENDING) return 0;
+    if (en->state == ENTRY_BAD) return put_aside(kv, l, en, "the checksum is wrong");
+    warm_err err = {0};
+    uint64_t t0 = warm_clock_now(kv->o.clock);
+    int rc = load_entry(kv, l, en, n, &err);
+    uint64_t ns = warm_clock_now(kv->o.clock) - t0;
+    /* Damage from before the checksum was computed: the next one would run into it, too. */
+    if (rc == WARM_ECORRUPT) return put_aside(kv, l, en, err.text);
+    if (rc) {
+        if (rc != WARM_EFULL) warm_log_error("kv", "loading behind unit %zu failed: %s", l->pos, err.text);
+        return rc;
+    }
+    rate_add(&kv->load_rate, en->part == PART_WINDOW ? en->view.window_bytes : en->view.bytes, ns);
+    l->pos += *n;
+    load_pop(kv, l);
+    load_ahead(kv, l);
+    return 1;
+}
+
+void warm_kv_load_end(warm_kv *kv, warm_kv_load *l) {
+    l->ended = true;
+    while (l->count) load_pop(kv, l);
     if (l->n_jobs == 0) load_free(kv, l);
 }

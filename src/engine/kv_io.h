@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * engine/kv_io.h - moves state between an engine and the cache, one piece per call, so that the caller can stop between two.
+ * engine/kv_io.h - moves state between an engine and the cache, one piece or snapshot per call, so that the caller can stop between two.
  *
- * Saving: the engine writes straight into the cache's memory; the checksum is computed afterwards by the worker. Loading: pieces are
- * verified by the worker ahead of the load; only verified bytes reach the engine. A piece that fails is quarantined and the load ends there.
+ * Saving: the engine writes straight into the cache's memory; the checksum is computed afterwards by the worker. Loading: bytes are
+ * verified by the worker ahead of the load; only verified ones reach the engine. What fails is quarantined and the load ends there.
  * The time of every engine call is measured, and the rates decide the size of new pieces.
  * Threads: [engine], but for the worker's jobs, which touch only a piece and the list of finished jobs. */
 #ifndef WARM_ENGINE_KV_IO_H
@@ -36,7 +36,8 @@ typedef struct warm_kv_rates {
     double save_bytes_per_ns, load_bytes_per_ns; /* 0 = not measured yet */
 } warm_kv_rates;
 warm_kv_rates warm_kv_rates_get(const warm_kv *kv);
-/* Units of a piece begun now: the power of two in WARM_PIECE_MIN..WARM_BLOCK_UNITS that half a slice moves. */
+/* Units of a piece begun now: the power of two in WARM_PIECE_MIN..WARM_BLOCK_UNITS that half a slice moves, at most a window; WARM_BLOCK_UNITS
+ * where units have no state of their own. */
 size_t warm_kv_piece_units(const warm_kv *kv);
 
 /* Whether the next piece of a sequence of n units behind *p is full. The path is taken as it is, not moved over what the tree has. */
@@ -47,13 +48,22 @@ bool warm_kv_has_whole(const warm_kv *kv, const warm_path *p, size_t n);
  * room; nothing was lost but the saving). */
 WARM_MUST_USE int warm_kv_save(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units, size_t n, bool whole_only);
 
-/* Begins to load [from, p->n_units) of the path behind sequence seq, which ends at from. Clones the path; verification starts at once. */
-warm_kv_load *warm_kv_load_begin(warm_kv *kv, int32_t seq, const warm_path *p, size_t from);
-/* Loads the next piece. Returns the number of units appended; 0 = its bytes are not verified yet, call again after a wake; WARM_ENOTFOUND: at the
- * end; WARM_ECORRUPT: the piece was damaged and is quarantined; WARM_EFULL / WARM_EENGINE: as state_load. After WARM_EFULL it may be
- * tried again when there is room; after another error the load can only be ended. */
-WARM_MUST_USE int64_t warm_kv_load_next(warm_kv *kv, warm_kv_load *l);
-/* Ends a load, finished or not; *pos receives the position reached (may be NULL). */
-void warm_kv_load_end(warm_kv *kv, warm_kv_load *l, size_t *pos);
+/* Nanoseconds that saving or loading a snapshot of this size takes at the measured rate. */
+double warm_kv_snapshot_ns(const warm_kv *kv, size_t bytes);
+/* Saves the snapshot of seq at its end, without putting it into the tree yet: its path may not be there. WARM_ENOTFOUND: there is none. */
+WARM_MUST_USE int warm_kv_snapshot(warm_kv *kv, int32_t seq, warm_snapshot *out);
+/* Puts it there: position pos <= p->n_units. Consumes *s. Errors as warm_cache_snapshot_commit. */
+WARM_MUST_USE int warm_kv_snapshot_commit(warm_kv *kv, const warm_path *p, size_t pos, warm_snapshot *s);
+
+/* Begins to bring sequence seq to a resume point. It has the cells [0, from), from <= r->path.n_units (0 where units have no state of
+ * their own), and with `complete` can be continued there, so that only what lies behind from is loaded. Takes *r over; verification starts at once. */
+warm_kv_load *warm_kv_load_begin(warm_kv *kv, int32_t seq, warm_resume *r, size_t from, bool complete);
+/* The next call into the engine. Returns 1 = done, and *n units were appended (0 with rows or a snapshot of units that were there); 0 = the bytes are not
+ * verified yet, call again after a wake; WARM_ENOTFOUND: the load is finished; WARM_ECORRUPT: the bytes were damaged and are
+ * quarantined; WARM_EFULL / WARM_EENGINE: as the engine. After WARM_EFULL it may be tried again when there is room; after another error the load
+ * can only be ended, and where cells alone are not enough to continue, the sequence with it. */
+WARM_MUST_USE int warm_kv_load_next(warm_kv *kv, warm_kv_load *l, size_t *n);
+/* Ends a load, finished or not. */
+void warm_kv_load_end(warm_kv *kv, warm_kv_load *l);
 
 #endif

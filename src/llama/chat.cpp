@@ -188,6 +188,47 @@ int render(engine &e, const char *request_json, size_t len, warm_chat_prompt *ou
 
 } // namespace
 
+/* The template is asked: what stands before a user's first message and before the second one alike. */
+static std::string before_user_message(const engine &e) {
+    const std::string names[] = {"user", "assistant", "user"}, texts[] = {"warmslot-one", "warmslot-two", "warmslot-three"};
+    common_chat_templates_inputs in;
+    for (size_t i = 0; i < 3; i++) {
+        common_chat_msg m;
+        m.role = names[i];
+        m.content = texts[i];
+        in.messages.push_back(m);
+    }
+    in.use_jinja = e.chat_.jinja;
+    const std::string made = common_chat_templates_apply(e.chat_.templates.get(), in).prompt;
+    const size_t one = made.find(texts[0]), two = made.find(texts[1]), three = made.find(texts[2]);
+    if (one == std::string::npos || two == std::string::npos || three == std::string::npos || two < one || three < two) return "";
+    const std::string first = made.substr(0, one), later = made.substr(two + texts[1].size(), three - two - texts[1].size());
+    size_t n = 0;
+    while (n < first.size() && n < later.size() && first[first.size() - 1 - n] == later[later.size() - 1 - n]) n++;
+    return later.substr(later.size() - n);
+}
+
+/* From the first token that text can't make, and that joins nothing, to the last that is not only space: that one may be joined with what follows. */
+void learn_message_head(engine &e) {
+    if (!e.chat_.templates) return;
+    std::string text;
+    try {
+        run_deep([&] { text = before_user_message(e); });
+    } catch (const std::exception &) {
+        return; /* a template that does not take these messages: heads are looked for in the text then */
+    }
+    auto tokens = common_tokenize(e.vocab, text, false, true);
+    const auto first =
+        std::find_if(tokens.begin(), tokens.end(), [&](llama_token t) { return llama_vocab_is_control(e.vocab, t); });
+    tokens.erase(tokens.begin(), first);
+    while (!tokens.empty()) {
+        const std::string last = piece_of(e, tokens.back());
+        if (last.find_first_not_of(" \r\n\t") != std::string::npos) break;
+        tokens.pop_back();
+    }
+    e.message_head = tokens;
+}
+
 void open_chat(engine &e, const char *given) {
     chat &c = e.chat_;
     const common_params &p = e.params;

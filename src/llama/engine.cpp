@@ -127,6 +127,8 @@ void publish(engine &e) {
     e.info_.model_desc = e.desc.c_str();
     e.info_.arch = e.arch.c_str();
     e.info_.build = e.build.c_str();
+    e.info_.message_head = e.message_head.empty() ? nullptr : e.message_head.data();
+    e.info_.n_message_head = e.message_head.size();
     e.info_.chat_template = e.template_text.c_str();
     e.info_.chat_template_caps = e.template_caps.c_str();
     e.info_.bos_text = e.bos_text.c_str();
@@ -148,6 +150,7 @@ int open_engine(const warm_llama_options &o, warm_engine **out) {
     learn_layout(*e);
     e->scope = scope_text(*e);
     open_chat(*e, o.chat_template);
+    learn_message_head(*e);
     publish(*e);
     warm_log_info("llama", "%s: %u cells, %u sequences, batch %u/%u, %zu bytes of state per unit", e->desc.c_str(), e->info_.n_ctx,
                   e->info_.n_seq_max, e->info_.n_batch, e->info_.n_ubatch, (size_t)e->layout.per_cell);

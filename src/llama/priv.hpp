@@ -77,7 +77,7 @@ struct engine : warm_engine {
     llama_memory_t mem = nullptr;
     int32_t scratch = 0; /* sequence id behind the last admitted one */
     uint32_t n_outputs = 0;
-    std::vector<llama_token> eog;
+    std::vector<llama_token> eog, message_head;
     chat chat_;
     warm__blob_layout layout = {}; /* of ranges; empty when the state can't be cut */
 
@@ -118,6 +118,7 @@ std::string scope_text(engine &e);
 
 /* chat.cpp. `given`: template of the options, or NULL. */
 void open_chat(engine &e, const char *given);
+void learn_message_head(engine &e);
 int chat_render(warm_engine *e, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err);
 
 /* sampler.cpp, text.cpp, state.cpp: entries of the tables that engine.cpp puts together. */

@@ -84,20 +84,35 @@ static bool make_room(warm_sched *s, bool ahead, bool force) {
     return true;
 }
 
+/* Takes the slot's sequence away; its task begins again with the same units when there is room. */
+static void set_aside(warm_sched *s, warm_slot *sl) {
+    warm_seq *q = sl->seq;
+    sl->n_parked = q->n_want;
+    sl->parked_units = warm_xmalloc(q->n_want * sizeof *q->units);
+    memcpy(sl->parked_units, q->units, q->n_want * sizeof *q->units);
+    warm__seq_drop(s, q);
+    sl->seq = NULL;
+    sl->state = WARM_SLOT_PARKED;
+}
+
 static void park(warm_sched *s, warm_slot *sl) {
     warm_seq *q = sl->seq;
     warm_log_info("sched", "task=%llu slot=%d parked at %zu units: the context is full", (unsigned long long)sl->task->id, sl->id,
                   q->n);
     if (sl->load) warm__load_end(s, sl);
-    sl->n_parked = q->n_want;
-    sl->parked_units = warm_xmalloc(q->n_want * sizeof *q->units);
-    memcpy(sl->parked_units, q->units, q->n_want * sizeof *q->units);
+    if (!sl->seq) return; /* without its load it is set aside already */
+    sl->recount = false;
+    warm__point_take(s, q);
     q->slot = NULL;
     q->saved = false;
     warm__save_all(s, q);
-    warm__seq_drop(s, q);
-    sl->seq = NULL;
-    sl->state = WARM_SLOT_PARKED;
+    set_aside(s, sl);
+}
+
+void warm__start_again(warm_sched *s, warm_slot *sl) {
+    if (sl->recount) sl->t.n_device = sl->t.n_ram = 0;
+    set_aside(s, sl);
+    s->queue_changed = true;
 }
 
 bool warm__make_room_for_step(warm_sched *s) {
@@ -116,30 +131,51 @@ bool warm__make_room_for_step(warm_sched *s) {
     return true;
 }
 
-/* What the tree has of all units but the last, which is always computed. Pinned before room is made: that must not evict what it is made for. */
-static warm_path look_up(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n) {
+/* The last resume point in the tree, of all units but the last, which is always computed. Pinned before room is made: that must not evict what
+ * it is made for. *match: how much the tree has, resumable or not. */
+static warm_resume look_up(warm_sched *s, const warm_slot *sl, const warm_unit *units, size_t n, size_t *match) {
     warm_path path = {0};
+    warm_resume r = {0};
     warm_scope *scope;
-    if (s->kv && t->cache_prompt && !warm_cache_scope(s->o.cache, t->fingerprint, &scope))
-        warm_cache_lookup(s->o.cache, scope, units, n - 1, &path);
-    return path;
+    *match = 0;
+    if (!s->kv || !sl->task->cache_prompt || sl->no_load || warm_cache_scope(s->o.cache, sl->task->fingerprint, &scope)) return r;
+    *match = warm_cache_lookup(s->o.cache, scope, units, n - 1, &path);
+    if (warm_cache_resume(s->o.cache, &path, &r)) *match = 0;
+    return r;
 }
 
-static warm_plan make_plan(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, size_t n_tree, warm_plan_seq *seqs,
-                           warm_seq **who) {
-    warm_plan_input in = {.n_prompt = n,
-                          .seqs = seqs,
-                          .ranges = warm_state_has_ranges(s->info->state),
-                          .n_tree = n_tree,
-                          .compute_ns_per_unit = s->rates.prefill_ns_per_unit};
+/* Where a sequence that agrees on the first m units can be continued. */
+static size_t continue_at(warm_sched *s, const warm_seq *q, size_t m) {
+    if (m == q->n || s->info->state == WARM_STATE_RANGES) return m;
+    return m && s->e->ops->can_continue(s->e, q->id, (int32_t)m) ? m : 0;
+}
+
+static void list_seqs(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, warm_plan_input *in, warm_plan_seq *seqs,
+                      warm_seq **who) {
     for (uint32_t i = 0; t->cache_prompt && i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
-        if (!q->in_use || !q->cached || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint)) continue;
-        seqs[in.n_seqs] = (warm_plan_seq){.n = q->n, .n_match = warm__seq_match(q, units, n), .running = q->slot != NULL};
-        who[in.n_seqs++] = q;
+        if (!q->in_use || !q->cached || q->incomplete || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint)) continue;
+        size_t match = warm__seq_match(q, units, n - 1);
+        seqs[in->n_seqs] =
+            (warm_plan_seq){.n = q->n, .n_match = match, .n_continue = continue_at(s, q, match), .running = q->slot != NULL};
+        who[in->n_seqs++] = q;
     }
+    in->seqs = seqs;
+}
+
+static warm_plan make_plan(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, const warm_resume *r,
+                           size_t n_tree_match, warm_plan_seq *seqs, warm_seq **who) {
+    warm_plan_input in = {.state = s->info->state,
+                          .n_prompt = n,
+                          .n_tree_match = n_tree_match,
+                          .n_tree = r->path.n_units,
+                          .compute_ns_per_unit = s->rates.prefill_ns_per_unit};
+    list_seqs(s, t, units, n, &in, seqs, who);
     double rate = s->kv ? warm_kv_rates_get(s->kv).load_bytes_per_ns : 0;
-    if (rate > 0) in.load_ns_per_unit = (double)s->e->ops->state_bytes(s->e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS / rate;
+    if (rate > 0) {
+        in.load_ns_per_unit = (double)s->e->ops->state_bytes(s->e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS / rate;
+        in.load_ns_fixed = (double)r->snapshot.bytes / rate;
+    }
     return warm_plan_make(&in);
 }
 
@@ -154,7 +190,7 @@ static warm_seq *begin_seq(warm_sched *s, warm_slot *sl, const warm_plan *p, war
     warm_seq *q = src;
     if (!src || !p->take_over) {
         const warm_task *t = sl->task;
-        while (!(q = src ? warm__seq_fork(s, src, p->n_device, t) : warm__seq_new(s, t))) {
+        while (!(q = src ? warm__seq_fork(s, src, p, t) : warm__seq_new(s, t))) {
             if (!warm__drop_oldest(s, src, false)) return NULL;
         }
     }
@@ -173,35 +209,46 @@ static void unbegin(warm_sched *s, warm_slot *sl, bool taken_over) {
     if (!taken_over) warm__seq_drop(s, q);
 }
 
-/* Takes the path, which is what the plan was made with. */
-static void begin_load(warm_sched *s, warm_slot *sl, size_t n_load, warm_path path) {
+/* Takes the resume point, which is what the plan was made with. The sequence's own path is one that is not ahead of it. */
+static void begin_load(warm_sched *s, warm_slot *sl, const warm_plan *p, warm_resume *r) {
     warm_seq *q = sl->seq;
     sl->state = WARM_SLOT_PREFILL;
     if (q->has_path) warm_path_release(s->o.cache, &q->path);
-    q->has_path = path.block_ != NULL;
-    q->path = path;
-    if (path.n_units <= q->n) return;
-    if (n_load > q->n) {
-        sl->load = warm_kv_load_begin(s->kv, q->id, &q->path, q->n);
-        sl->state = WARM_SLOT_LOADING;
-    } else { /* dearer than computing: a path must not be ahead of its sequence, so it is looked up again when there is something to save */
-        warm_path_release(s->o.cache, &q->path);
-        q->has_path = false;
+    q->has_path = r->path.block_ && r->path.n_units <= p->n_load;
+    if (q->has_path) warm_path_clone(s->o.cache, &r->path, &q->path);
+    if (p->n_load == p->n_device && p->complete) {
+        warm_resume_release(s->o.cache, r);
+        return;
     }
+    q->incomplete = s->info->state != WARM_STATE_RANGES;
+    sl->load = warm_kv_load_begin(s->kv, q->id, r, q->n, p->complete);
+    sl->state = WARM_SLOT_LOADING;
+}
+
+/* Where its prefill is to stop for resume points. */
+static void set_due(warm_sched *s, const warm_slot *sl, const warm_plan *p, size_t n) {
+    warm_seq *q = sl->seq;
+    q->due = (warm_due){0};
+    q->last_point = p->n_load;
+    if (!s->kv || !q->cached || s->info->state == WARM_STATE_RANGES) return;
+    warm_due_input in = {
+        .n_prompt = n, .from = p->n_load, .branch = p->n_known, .marks = sl->task->marks, .n_marks = sl->task->n_marks};
+    warm_due_make(&in, &q->due);
 }
 
 /* Tries to give the slot's task (new or parked) its sequence. units[0..n) have to be in the context before the next token is sampled. */
 static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n) {
     warm_plan_seq *seqs = warm_xcalloc(s->n_seqs, sizeof *seqs);
     warm_seq **who = warm_xcalloc(s->n_seqs, sizeof *who);
-    warm_path path = look_up(s, sl->task, units, n);
-    warm_plan p = make_plan(s, sl->task, units, n, path.n_units, seqs, who);
+    size_t n_tree_match;
+    warm_resume r = look_up(s, sl, units, n, &n_tree_match);
+    warm_plan p = make_plan(s, sl->task, units, n, &r, n_tree_match, seqs, who);
     warm_seq *q, *src = p.seq >= 0 ? who[p.seq] : NULL;
     free(seqs);
     free(who);
     if (!could_fit(s, sl->task, &p, src, n, sl->n_decoded)) goto no_room;
     /* Before room is made: that may drop the sequence it diverged from. */
-    if (!sl->n_parked) warm__note_divergence(s, sl, src && p.n_known == p.n_device ? src : NULL, p.n_known);
+    if (sl->recount) warm__note_divergence(s, sl, src && p.n_known == p.n_device ? src : NULL, p.n_known);
     q = begin_seq(s, sl, &p, src);
     if (!q) goto no_room;
     warm__seq_want(q, units, n);
@@ -209,17 +256,18 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
         unbegin(s, sl, p.take_over);
         goto no_room;
     }
-    if (!sl->n_parked) {
+    if (sl->recount) {
         sl->t.n_device = p.n_device;
         s->counters.n_prompt_device += p.n_device;
     }
     q->saved = false;
     q->refused_at = 0;
-    begin_load(s, sl, p.n_load, path);
+    set_due(s, sl, &p, n);
+    begin_load(s, sl, &p, &r);
     return true;
 
 no_room:
-    warm_path_release(s->o.cache, &path);
+    warm_resume_release(s->o.cache, &r);
     return false;
 }
 
@@ -244,7 +292,7 @@ static warm_slot *find_slot(warm_sched *s, int32_t id) {
 }
 
 static bool start_task(warm_sched *s, warm_slot *sl, warm_task *t) {
-    *sl = (warm_slot){.id = sl->id, .task = t, .order = s->order, .row = -1};
+    *sl = (warm_slot){.id = sl->id, .task = t, .order = s->order, .row = -1, .recount = true};
     sl->start_ns = warm__sched_now(s);
     sl->t.n_prompt = t->n_prompt;
     sl->t.wait_ms = (double)(sl->start_ns - t->queued_ns) / 1e6;

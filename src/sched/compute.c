@@ -63,7 +63,8 @@ static size_t build_batch(warm_sched *s, size_t *n_generating) {
     if (limit < n + WARM_CHUNK_MIN) limit = n + WARM_CHUNK_MIN;
     if (limit > s->info->n_batch) limit = s->info->n_batch;
     for (warm_slot *sl; n < limit && (sl = oldest_prefill(s));) {
-        size_t chunk = chunk_size(sl->seq->n_want - sl->seq->n, limit - n, n == *n_generating);
+        size_t chunk =
+            chunk_size(warm_due_next(&sl->seq->due, sl->seq->n, sl->seq->n_want) - sl->seq->n, limit - n, n == *n_generating);
         /* With a limit below WARM_CHUNK_MIN there are only short chunks to be had. */
         if (!chunk && limit < WARM_CHUNK_MIN) chunk = limit - n;
         if (!chunk) break;
@@ -74,14 +75,20 @@ static size_t build_batch(warm_sched *s, size_t *n_generating) {
 
 void warm__slot_release(warm_sched *s, warm_slot *sl) {
     warm_seq *q = sl->seq;
-    if (sl->load) warm__load_end(s, sl);
+    if (sl->load) {
+        q->incomplete = false; /* nobody starts it again */
+        warm__load_end(s, sl);
+        q->incomplete = s->info->state != WARM_STATE_RANGES;
+    }
     if (q) {
+        /* The end of its prompt is one already; a short answer behind it is computed again sooner than a snapshot is worth it. */
+        if (!q->incomplete && q->n >= q->last_point + WARM_DUE_GAP) warm__point_take(s, q);
         q->slot = NULL;
         q->n_want = q->n;
         q->last_used_ns = warm__sched_now(s);
         q->idle_cost_ns = 0;
         q->saved = !s->kv || !q->cached;
-        if (!q->n || !q->cached) warm__seq_drop(s, q);
+        if (!q->n || !q->cached || q->incomplete) warm__seq_drop(s, q);
     }
     free(sl->parked_units);
     warm_output_deinit(&sl->out);
@@ -202,6 +209,7 @@ static void after_decode(warm_sched *s, warm_slot *sl) {
         if (sl->task->return_progress) warm__emit_progress(s, sl);
     }
     sl->n_chunk = 0;
+    if (warm_due_is(&q->due, q->n)) warm__point_take(s, q);
     if (sl->row >= 0) {
         sample(s, sl);
     } else if (q->n == q->n_want) {
@@ -234,6 +242,7 @@ bool warm__compute(warm_sched *s) {
         }
         return true;
     }
+    warm__save_windows(s);
     size_t n_generating, n = build_batch(s, &n_generating);
     if (!n) return false;
     warm_batch b = {.n = n, .token = s->b_token, .pos = s->b_pos, .seq = s->b_seq, .want = s->b_want};

@@ -3,23 +3,57 @@
  * sched/plan.c - see plan.h. */
 #include "sched/plan.h"
 
-warm_plan warm_plan_make(const warm_plan_input *in) {
-    warm_plan p = {.seq = -1};
-    size_t most = in->n_prompt - 1;
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* The sequence that is continued where it is; nothing is loaded. */
+static warm_plan from_device(const warm_plan_input *in) {
+    warm_plan p = {.seq = -1, .complete = true};
     for (size_t i = 0; i < in->n_seqs; i++) {
         const warm_plan_seq *s = &in->seqs[i];
-        size_t n = s->n_match < most ? s->n_match : most;
+        size_t n = s->n_continue;
         bool whole = n == s->n && !s->running;
-        if (!n || (!in->ranges && !whole)) continue;
+        if (!n) continue;
         /* Of equal ones a sequence that can be taken over: it leaves nothing behind that would have to be kept or dropped. */
         if (n > p.n_device || (n == p.n_device && whole && !p.take_over)) {
-            p = (warm_plan){.seq = (int)i, .take_over = whole, .n_device = n};
+            p = (warm_plan){.seq = (int)i, .take_over = whole, .complete = true, .n_device = n};
         }
     }
     p.n_load = p.n_device;
-    size_t tree = in->n_tree < most ? in->n_tree : most;
-    bool dearer = in->load_ns_per_unit > 0 && in->compute_ns_per_unit > 0 && in->load_ns_per_unit > in->compute_ns_per_unit;
-    if (in->ranges && tree > p.n_load && !dearer) p.n_load = tree;
-    p.n_known = tree > p.n_device ? tree : p.n_device;
+    return p;
+}
+
+/* The resume point in the tree, with as many cells as are in the context already. */
+static warm_plan from_tree(const warm_plan_input *in, size_t to) {
+    warm_plan p = {.seq = -1, .complete = true, .n_load = to};
+    if (!warm_state_has_ranges(in->state)) return p;
+    for (size_t i = 0; i < in->n_seqs; i++) {
+        const warm_plan_seq *s = &in->seqs[i];
+        size_t n = min_size(s->n_match, to);
+        /* Only where every position can be continued is a sequence whose load has stopped half way still good for something, so only there it is
+         * taken over before one. */
+        bool whole = in->state == WARM_STATE_RANGES && n == s->n && !s->running;
+        if (n > p.n_device || (n && n == p.n_device && whole && !p.take_over)) {
+            p = (warm_plan){.seq = (int)i, .take_over = whole, .complete = n == s->n_continue, .n_device = n, .n_load = to};
+        }
+    }
+    return p;
+}
+
+warm_plan warm_plan_make(const warm_plan_input *in) {
+    warm_plan device = from_device(in);
+    size_t to = min_size(in->n_tree, in->n_prompt - 1), known = in->n_tree_match;
+    for (size_t i = 0; i < in->n_seqs; i++) {
+        if (in->seqs[i].n_match > known) known = in->seqs[i].n_match;
+    }
+    warm_plan p = device;
+    if (to > device.n_device) {
+        warm_plan tree = from_tree(in, to);
+        double load = in->load_ns_per_unit * (double)(to - tree.n_device) + in->load_ns_fixed;
+        double compute = in->compute_ns_per_unit * (double)(to - device.n_device);
+        if (load <= 0 || compute <= 0 || load <= compute) p = tree;
+    }
+    p.n_known = min_size(known, in->n_prompt - 1);
     return p;
 }

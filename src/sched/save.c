@@ -11,6 +11,7 @@ static const uint64_t idle_slice_ns = 20 * 1000000ull; /* messages are read at l
 
 static void set_saved(warm_sched *s, warm_seq *q) {
     q->saved = true;
+    warm__points_drop(s, q);
     if (q->has_path) {
         warm_path_release(s->o.cache, &q->path);
         q->has_path = false;
@@ -35,7 +36,11 @@ bool warm__save_one(warm_sched *s, warm_seq *q) {
         warm_cache_lookup(s->o.cache, scope, q->units, q->n, &q->path);
         q->has_path = true;
     }
-    int rc = warm_kv_save(s->kv, q->id, &q->path, q->units, q->n, running);
+    /* A running sequence leaves a piece that is not full for later, unless a resume point waits for it. */
+    size_t wanted = running ? warm__points_wanted(q) : 0;
+    bool whole_only = running && wanted <= q->path.n_units;
+    int rc = warm_kv_save(s->kv, q->id, &q->path, q->units, whole_only || !running ? q->n : wanted, whole_only);
+    warm__points_commit(s, q);
     if (rc > 0) return true;
     if (rc < 0) q->refused_at = q->n;
     if (!running) set_saved(s, q);
@@ -48,30 +53,34 @@ void warm__save_all(warm_sched *s, warm_seq *q) {
 
 void warm__load_end(warm_sched *s, warm_slot *sl) {
     warm_seq *q = sl->seq;
-    warm_kv_load_end(s->kv, sl->load, NULL);
+    warm_kv_load_end(s->kv, sl->load);
     sl->load = NULL;
     sl->state = WARM_SLOT_PREFILL;
     /* The path covers what should have been loaded; where that failed, it is looked up again when there is something to save. */
-    if (q->n < q->path.n_units) {
+    if (q->has_path && q->n < q->path.n_units) {
         warm_path_release(s->o.cache, &q->path);
         q->has_path = false;
     }
+    if (q->incomplete) warm__start_again(s, sl);
 }
 
 static bool load_one(warm_sched *s, warm_slot *sl) {
+    size_t n;
     uint64_t t0 = warm__sched_now(s);
     warm_kv_poll(s->kv);
-    int64_t n = warm_kv_load_next(s->kv, sl->load);
+    int rc = warm_kv_load_next(s->kv, sl->load, &n);
     sl->t.load_ms += (double)(warm__sched_now(s) - t0) / 1e6;
-    if (n == 0) return false;
-    if (n > 0) {
-        warm__seq_grow(s, sl->seq, (size_t)n);
-        if (!sl->n_parked) sl->t.n_ram += (size_t)n;
-        s->counters.n_prompt_ram += (uint64_t)n;
-        if (sl->seq->n < sl->seq->path.n_units) return true;
+    if (rc == 0) return false;
+    if (rc > 0) {
+        warm__seq_grow(s, sl->seq, n);
+        if (sl->recount) sl->t.n_ram += n;
+        s->counters.n_prompt_ram += n;
+        return true;
     }
     /* A load takes cells for the whole piece, for a moment, also where only a part of it is kept. */
-    if (n == WARM_EFULL && warm__seq_oldest_resident(s, NULL)) return warm__drop_oldest(s, NULL, false);
+    if (rc == WARM_EFULL && warm__seq_oldest_resident(s, NULL)) return warm__drop_oldest(s, NULL, false);
+    if (rc == WARM_ENOTFOUND) sl->seq->incomplete = false;
+    if (rc != WARM_ENOTFOUND && rc != WARM_ECORRUPT) sl->no_load = true; /* the same load would fail again */
     warm__load_end(s, sl);
     return true;
 }
@@ -80,7 +89,18 @@ static bool load_one(warm_sched *s, warm_slot *sl) {
 static bool wants_save(const warm_sched *s, const warm_seq *q) {
     if (!q->cached || q->slot->state == WARM_SLOT_LOADING) return false;
     if (q->refused_at && q->n < q->refused_at + WARM_BLOCK_UNITS) return false;
-    return q->has_path ? warm_kv_has_whole(s->kv, &q->path, q->n) : q->n >= WARM_PIECE_MIN;
+    if (!q->has_path) return q->n >= WARM_PIECE_MIN;
+    return warm__points_wanted(q) > q->path.n_units || warm_kv_has_whole(s->kv, &q->path, q->n);
+}
+
+void warm__save_windows(warm_sched *s) {
+    if (!s->kv || s->info->state != WARM_STATE_WINDOW) return;
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        warm_seq *q = s->slots[i].seq;
+        while (q && q->n > s->info->n_window && wants_save(s, q) && !(q->has_path && q->path.n_units > q->n - s->info->n_window) &&
+               warm__save_one(s, q))
+            continue;
+    }
 }
 
 static warm_seq *next_to_save(warm_sched *s) {
@@ -124,10 +144,13 @@ bool warm__cache_slice(warm_sched *s) {
     return did;
 }
 
-static bool in_tree(warm_sched *s, const warm_seq *q) {
-    warm_scope *scope;
-    if (warm_cache_scope(s->o.cache, q->fingerprint, &scope)) return false;
-    return warm_cache_match(s->o.cache, scope, q->units, q->n) == q->n;
+/* Of n cells of it, and what makes them resumable. */
+static size_t load_bytes(const warm_sched *s, const warm_seq *q, size_t n) {
+    const warm_engine_ops *ops = s->e->ops;
+    size_t bytes = ops->state_bytes(s->e, n);
+    if (s->info->state == WARM_STATE_WINDOW) bytes += ops->window_bytes(s->e, n < s->info->n_window ? n : s->info->n_window);
+    if (warm_state_has_snapshots(s->info->state)) bytes += ops->snapshot_bytes(s->e, q->id);
+    return bytes;
 }
 
 /* A resident's cells slow every decode step of the others. It has been idle for as long as it has cost idle_cost_ns; having no better
@@ -143,8 +166,8 @@ void warm__drop_dear_residents(warm_sched *s) {
         if (!q->in_use || q->slot) continue;
         size_t n = warm__seq_exclusive(s, q);
         q->idle_cost_ns += cell_ns * (double)n;
-        if (!n || !q->saved || q->idle_cost_ns <= (double)s->e->ops->state_bytes(s->e, n) / rate) continue;
+        if (!n || !q->saved || q->idle_cost_ns <= (double)load_bytes(s, q, n) / rate) continue;
         q->idle_cost_ns = 0;
-        if (in_tree(s, q)) warm__seq_drop(s, q);
+        if (warm__points_in_tree(s, q)) warm__seq_drop(s, q);
     }
 }

@@ -56,7 +56,7 @@ int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err)
     pthread_cond_init(&s->cond, &attr);
     pthread_condattr_destroy(&attr);
     s->published.slots = warm_xcalloc(s->n_slots, sizeof *s->published.slots);
-    if (o->cache && warm_state_has_ranges(info->state)) {
+    if (o->cache) {
         warm_kv_options ko = {.engine = s->e,
                               .cache = o->cache,
                               .worker = o->worker,

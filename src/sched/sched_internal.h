@@ -4,19 +4,22 @@
  *
  *   sched.c    messages, the turn, the loop, status         seq.c      sequences: begin, fork, take over, drop
  *   admit.c    queue -> slot: plan, room, parking           save.c     cache work in slices: loads, saves
- *   compute.c  batch, decode, sample, finish                report.c   events and log lines
+ *   compute.c  batch, decode, sample, finish                points.c   resume points: when snapshots are taken and marks are set
+ *   report.c   events and log lines
  *
  * A sequence is running (a slot owns it) or resident. It owns its units and lists its cells (pool.h). Invariants
  *  (1) units[0..n) are the cells 0..n-1 of the engine's sequence `id`; units[n..n_want) are still to be computed or loaded.
  *  (2) A running sequence with a cache holds a pinned path; a resident holds one only until it is saved.
  *  (3) A resident is dropped only when it is saved, when saving was refused, or when it is not to be cached at all.
- *  (4) Before each decode there are free cells for everything that running tasks still have to compute. */
+ *  (4) Before each decode there are free cells for everything that running tasks still have to compute.
+ *  (5) An incomplete sequence (its load has not come to its end) is neither decoded, saved, shared nor kept. */
 #ifndef WARM_SCHED_INTERNAL_H
 #define WARM_SCHED_INTERNAL_H
 
 #include <pthread.h>
 
 #include "engine/kv_io.h"
+#include "sched/due.h"
 #include "sched/output.h"
 #include "sched/plan.h"
 #include "sched/pool.h"
@@ -26,6 +29,7 @@
 enum {
     WARM_PREDICT_RESERVE = 256, /* cells kept for a running slot's generation */
     WARM_KNOWN_UNITS = 16,
+    WARM_POINTS_MAX = 16,
     WARM_CHUNK_MIN = 64, /* shorter prefill chunks do not give the same bits as longer ones (DESIGN.md section 8) */
 };
 
@@ -40,6 +44,8 @@ struct warm_task {
     int32_t n_predict;
     int64_t t_max_predict_ms;
     int32_t n_indent, id_slot;
+    size_t *marks;
+    size_t n_marks;
     bool cache_prompt, return_progress;
     char **stop;
     size_t n_stop;
@@ -52,6 +58,12 @@ struct warm_task {
 
 typedef struct warm_slot warm_slot;
 
+/* A resume point of a sequence that is not in the tree yet, because the units before it are not. */
+typedef struct warm_point {
+    size_t pos;
+    warm_snapshot snapshot; /* bytes 0: window rows, to be marked */
+} warm_point;
+
 typedef struct warm_seq {
     int32_t id;
     bool in_use;
@@ -60,9 +72,14 @@ typedef struct warm_seq {
     uint32_t *cells;
     size_t n, n_want, cap;
     uint8_t fingerprint[WARM_SCOPE_BYTES];
-    bool cached; /* matched by others, saved to the tree */
+    bool cached;     /* matched by others, saved to the tree */
+    bool incomplete; /* see (5) */
     bool has_path;
     warm_path path;
+    warm_due due;      /* where its prefill stops for a resume point */
+    size_t last_point; /* the last one, in the tree or waiting */
+    warm_point points[WARM_POINTS_MAX];
+    unsigned n_points;
     bool saved;        /* resident: nothing is left to save, or saving was refused */
     size_t refused_at; /* n when a save found no room, 0 = never */
     uint64_t last_used_ns;
@@ -86,6 +103,8 @@ struct warm_slot {
     uint64_t order;   /* of admission: the youngest is parked first */
     size_t n_decoded; /* generated tokens */
     bool prompt_done;
+    bool recount;       /* where its prompt's units come from is still to be counted: not when it comes back after it was parked */
+    bool no_load;       /* a load of it failed although nothing was damaged: not again */
     size_t diverged_at; /* where it left the longest known prefix */
     size_t n_known;     /* how the known one went on there, for the log; 0: it did not, or as this one does */
     warm_unit known[WARM_KNOWN_UNITS];
@@ -146,7 +165,7 @@ static inline uint64_t warm__sched_now(const warm_sched *s) {
 warm_seq *warm__seq_new(warm_sched *s, const warm_task *t);
 void warm__seq_want(warm_seq *q, const warm_unit *units, size_t n);
 void warm__seq_push(warm_seq *q, warm_unit unit);
-warm_seq *warm__seq_fork(warm_sched *s, warm_seq *src, size_t n, const warm_task *t);
+warm_seq *warm__seq_fork(warm_sched *s, warm_seq *src, const warm_plan *p, const warm_task *t);
 void warm__seq_grow(warm_sched *s, warm_seq *q, size_t n); /* the next n wanted units got their cells */
 void warm__seq_drop(warm_sched *s, warm_seq *q);
 size_t warm__seq_match(const warm_seq *q, const warm_unit *units, size_t n);
@@ -158,6 +177,8 @@ size_t warm__seq_count_residents(const warm_sched *s);
 bool warm__save_one(warm_sched *s, warm_seq *q); /* one piece; false: nothing more can be saved now */
 void warm__save_all(warm_sched *s, warm_seq *q);
 bool warm__cache_slice(warm_sched *s);
+/* Saves what would lose its window rows in the next decode. */
+void warm__save_windows(warm_sched *s);
 void warm__drop_dear_residents(warm_sched *s);
 
 /* admit.c */
@@ -168,6 +189,19 @@ bool warm__drop_oldest(warm_sched *s, const warm_seq *except, bool force);
 /* Makes room for the next tokens before a decode: drops residents, then parks the youngest. false: one task alone is left and the context
  * is full. */
 bool warm__make_room_for_step(warm_sched *s);
+/* Gives up the slot's sequence and has its task planned anew. */
+void warm__start_again(warm_sched *s, warm_slot *sl);
+
+/* points.c */
+/* The sequence has reached a position that is likely to be asked for: takes the snapshot, or notes the mark. */
+void warm__point_take(warm_sched *s, warm_seq *q);
+/* Puts those whose units are in the tree there. */
+void warm__points_commit(warm_sched *s, warm_seq *q);
+/* The last one that is not in the tree yet, 0 = none. */
+size_t warm__points_wanted(const warm_seq *q);
+void warm__points_drop(warm_sched *s, warm_seq *q);
+/* Whether all of it could be resumed from the tree at its end. */
+bool warm__points_in_tree(warm_sched *s, const warm_seq *q);
 
 /* compute.c */
 bool warm__compute(warm_sched *s);

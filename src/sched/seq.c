@@ -43,12 +43,13 @@ void warm__seq_push(warm_seq *q, warm_unit unit) {
     q->units[q->n_want++] = unit;
 }
 
-warm_seq *warm__seq_fork(warm_sched *s, warm_seq *src, size_t n, const warm_task *t) {
-    assert(n > 0);
+warm_seq *warm__seq_fork(warm_sched *s, warm_seq *src, const warm_plan *p, const warm_task *t) {
+    size_t n = p->n_device;
+    assert(n > 0 && !src->incomplete);
     warm_seq *q = warm__seq_new(s, t);
     if (!q) return NULL;
     warm_err err = {0};
-    if (s->e->ops->fork(s->e, src->id, q->id, (int32_t)n, true, &err)) {
+    if (s->e->ops->fork(s->e, src->id, q->id, (int32_t)n, p->complete, &err)) {
         warm_log_error("sched", "sharing %zu units failed: %s", n, err.text);
         warm__seq_drop(s, q);
         return NULL;
@@ -69,6 +70,7 @@ void warm__seq_grow(warm_sched *s, warm_seq *q, size_t n) {
 
 void warm__seq_drop(warm_sched *s, warm_seq *q) {
     if (q->has_path) warm_path_release(s->o.cache, &q->path);
+    warm__points_drop(s, q);
     s->e->ops->seq_rm(s->e, q->id, 0, -1);
     warm_pool_give(&s->pool, q->cells, q->n);
     free(q->units);

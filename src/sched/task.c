@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "base/alloc.h"
+#include "sched/marks.h"
 #include "sched/sched_internal.h"
 
 static atomic_uint_fast64_t next_id;
@@ -71,6 +72,9 @@ int warm_task_new(warm_engine *e, const warm_task_options *o, warm_task **out, w
     t->ud = o->ud;
     warm_scope_fingerprint(e->info->scope, NULL, o->salt, t->fingerprint);
     int rc = copy_prompt(t, o, err);
+    bool any_position = e->info->state == WARM_STATE_RANGES || !t->cache_prompt;
+    if (!rc && !any_position && warm_marks_find(e, o->tokens, o->n_tokens, &t->marks, &t->n_marks))
+        rc = warm_err_set(err, WARM_ENOMEM, "no memory for a prompt of %zu tokens", o->n_tokens);
     free(o->tokens);
     if (!rc && copy_stops(t, o)) rc = warm_err_set(err, WARM_ENOMEM, "no memory for the stop strings");
     if (!rc) rc = make_sampler(t, o, err);
@@ -92,6 +96,7 @@ void warm_task_free(warm_task *t) {
     for (size_t i = 0; i < t->n_stop; i++) free(t->stop[i]);
     free(t->stop);
     free(t->units);
+    free(t->marks);
     free(t);
 }
 

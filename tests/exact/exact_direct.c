@@ -81,19 +81,21 @@ static void live(direct *d) {
     }
 }
 
-static void load(direct *d, int32_t seq, const warm_path *path, size_t from) {
-    warm_kv_load *l = warm_kv_load_begin(d->kv, seq, path, from);
-    size_t at;
-    for (int64_t n; (n = warm_kv_load_next(d->kv, l)) != WARM_ENOTFOUND;) {
-        if (n < 0) {
-            exact_violate(&d->t, "a load from %zu to %zu failed (%d)", from, path->n_units, (int)n);
+static void load(direct *d, int32_t seq, warm_path *path, size_t from) {
+    warm_resume goal;
+    size_t n, at = from, to = path->n_units;
+    exact_expect(&d->t, !warm_cache_resume(d->t.cache, path, &goal) && goal.path.n_units == to, "%zu is no resume point", to);
+    warm_kv_load *l = warm_kv_load_begin(d->kv, seq, &goal, from, true);
+    for (int rc; (rc = warm_kv_load_next(d->kv, l, &n)) != WARM_ENOTFOUND; at += n) {
+        if (rc < 0) {
+            exact_violate(&d->t, "a load from %zu to %zu failed (%d)", from, to, rc);
             break;
         }
-        if (n == 0) sched_yield();
+        if (rc == 0) sched_yield();
         warm_kv_poll(d->kv);
     }
-    warm_kv_load_end(d->kv, l, &at);
-    exact_expect(&d->t, at == path->n_units, "loaded to %zu, not to %zu", at, path->n_units);
+    warm_kv_load_end(d->kv, l);
+    exact_expect(&d->t, at == to, "loaded to %zu, not to %zu", at, to);
 }
 
 /* In two steps, the first one up to the border of a piece: a load that begins inside one leaves the cells of its beginning free
@@ -109,7 +111,6 @@ static void restore(direct *d, size_t which, size_t step) {
         warm_cache_lookup(d->t.cache, d->scope, d->units, to, &path);
         exact_expect(&d->t, path.n_units == to, "only %zu of %zu units were found", path.n_units, to);
         load(d, seq, &path, from);
-        warm_path_release(d->t.cache, &path);
     }
     go_on(d, seq, cut, &got);
     for (size_t i = 0; i < N_STEPS; i++) {

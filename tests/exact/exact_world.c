@@ -95,8 +95,12 @@ void exact_trial_open(exact_trial *t, exact_bench *b, exact_result *result, cons
     assert(!warm_worker_new("test", 0, &t->worker, NULL));
     warm_budget_init(&t->budget, CACHE_BYTES);
     assert(!warm_store_ram_open(&t->budget, 0, &t->store, NULL));
-    warm_cache_options co = {
-        .store = t->store, .budget = &t->budget, .now_ns = b->engine->clock.now_ns, .clock_ud = b->engine->clock.ud};
+    warm_cache_options co = {.store = t->store,
+                             .budget = &t->budget,
+                             .now_ns = b->engine->clock.now_ns,
+                             .clock_ud = b->engine->clock.ud,
+                             .window = e->info->n_window,
+                             .snapshots = warm_state_has_snapshots(e->info->state)};
     assert(!warm_cache_new(&co, &t->cache, NULL));
     warm_sched_options so = {.engine = e,
                              .cache = t->cache,

@@ -41,7 +41,12 @@ void world_open(world *w, const world_options *o) {
     if (o->budget_bytes) {
         warm_budget_init(&w->budget, o->budget_bytes);
         assert(!warm_store_ram_open(&w->budget, 0, &w->store, NULL));
-        warm_cache_options co = {.store = w->store, .budget = &w->budget, .now_ns = w->clock.now_ns, .clock_ud = w->clock.ud};
+        warm_cache_options co = {.store = w->store,
+                                 .budget = &w->budget,
+                                 .now_ns = w->clock.now_ns,
+                                 .clock_ud = w->clock.ud,
+                                 .window = w->engine->info->n_window,
+                                 .snapshots = warm_state_has_snapshots(w->engine->info->state)};
         assert(!warm_cache_new(&co, &w->cache, NULL));
     }
     warm_sched_options so = {.engine = w->engine,

@@ -13,9 +13,19 @@
 #include "sched/pool.h"
 #include "sched/rates.h"
 
+/* Of a kind that can be continued at any position, or (n_continue given) of another one. */
+static warm_plan plan_of(enum warm_state_kind state, size_t n_prompt, const warm_plan_seq *seqs, size_t n_seqs, size_t n_tree) {
+    warm_plan_seq full[8] = {0};
+    for (size_t i = 0; i < n_seqs; i++) {
+        full[i] = seqs[i];
+        if (state == WARM_STATE_RANGES) full[i].n_continue = seqs[i].n_match < n_prompt ? seqs[i].n_match : n_prompt - 1;
+    }
+    return warm_plan_make(&(warm_plan_input){
+        .state = state, .n_prompt = n_prompt, .seqs = full, .n_seqs = n_seqs, .n_tree_match = n_tree, .n_tree = n_tree});
+}
+
 static warm_plan plan(size_t n_prompt, const warm_plan_seq *seqs, size_t n_seqs, size_t n_tree) {
-    return warm_plan_make(
-        &(warm_plan_input){.n_prompt = n_prompt, .seqs = seqs, .n_seqs = n_seqs, .n_tree = n_tree, .ranges = true});
+    return plan_of(WARM_STATE_RANGES, n_prompt, seqs, n_seqs, n_tree);
 }
 
 static void an_unknown_prompt_begins_empty(void **state) {
@@ -54,18 +64,46 @@ static void the_last_unit_is_always_computed(void **state) {
     assert_int_equal(p.n_load, 99);
 }
 
-static void without_ranges_only_whole_sequences_count(void **state) {
+static void what_can_only_be_continued_at_its_end_is_taken_over_whole(void **state) {
     (void)state;
-    warm_plan_seq seqs[] = {{.n = 90, .n_match = 80}, {.n = 40, .n_match = 40}};
-    warm_plan p = warm_plan_make(&(warm_plan_input){.n_prompt = 100, .seqs = seqs, .n_seqs = 2, .n_tree = 95, .ranges = false});
+    warm_plan_seq seqs[] = {{.n = 90, .n_match = 80}, {.n = 40, .n_match = 40, .n_continue = 40}};
+    warm_plan p = plan_of(WARM_STATE_SNAPSHOTS, 100, seqs, 2, 30);
     assert_int_equal(p.seq, 1);
     assert_true(p.take_over);
+    assert_true(p.complete);
     assert_int_equal(p.n_load, 40);
+    assert_int_equal(p.n_known, 80);
+}
+
+static void a_later_resume_point_in_the_tree_is_loaded_over_the_cells_that_are_there(void **state) {
+    (void)state;
+    warm_plan_seq seqs[] = {{.n = 90, .n_match = 80}, {.n = 40, .n_match = 40, .n_continue = 40}};
+    warm_plan p = plan_of(WARM_STATE_RANGES_SNAPSHOTS, 100, seqs, 2, 70);
+    assert_int_equal(p.seq, 0);
+    assert_false(p.complete);
+    assert_false(p.take_over);
+    assert_int_equal(p.n_device, 70);
+    assert_int_equal(p.n_load, 70);
+    /* the end of a whole one is complete, but a load that stops half way would spoil it */
+    p = plan_of(WARM_STATE_WINDOW, 100, seqs + 1, 1, 70);
+    assert_true(p.complete);
+    assert_false(p.take_over);
+    assert_int_equal(p.n_device, 40);
+    assert_int_equal(p.n_load, 70);
+}
+
+static void without_cells_of_its_own_everything_is_loaded(void **state) {
+    (void)state;
+    warm_plan_seq seqs[] = {{.n = 90, .n_match = 80}, {.n = 40, .n_match = 40, .n_continue = 40}};
+    warm_plan p = plan_of(WARM_STATE_SNAPSHOTS, 100, seqs, 2, 70);
+    assert_int_equal(p.seq, -1);
+    assert_int_equal(p.n_device, 0);
+    assert_int_equal(p.n_load, 70);
 }
 
 static void a_load_dearer_than_computing_is_left(void **state) {
     (void)state;
-    warm_plan_input in = {.n_prompt = 100, .n_tree = 60, .ranges = true, .load_ns_per_unit = 10, .compute_ns_per_unit = 5};
+    warm_plan_input in = {.n_prompt = 100, .n_tree_match = 60, .n_tree = 60, .load_ns_per_unit = 10, .compute_ns_per_unit = 5};
     warm_plan p = warm_plan_make(&in);
     assert_int_equal(p.n_load, 0);
     assert_int_equal(p.n_known, 60);
@@ -125,7 +163,9 @@ int main(void) {
         cmocka_unit_test(the_longest_sequence_is_shared_and_the_rest_loaded),
         cmocka_unit_test(a_whole_resident_is_taken_over_a_running_one_is_not),
         cmocka_unit_test(the_last_unit_is_always_computed),
-        cmocka_unit_test(without_ranges_only_whole_sequences_count),
+        cmocka_unit_test(what_can_only_be_continued_at_its_end_is_taken_over_whole),
+        cmocka_unit_test(a_later_resume_point_in_the_tree_is_loaded_over_the_cells_that_are_there),
+        cmocka_unit_test(without_cells_of_its_own_everything_is_loaded),
         cmocka_unit_test(a_load_dearer_than_computing_is_left),
         cmocka_unit_test(cells_are_counted_once_however_often_shared),
         cmocka_unit_test(what_a_cell_costs_is_seen_in_the_steps),

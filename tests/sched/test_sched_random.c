@@ -97,8 +97,8 @@ static void run(const world_options *o, uint64_t seed, uint64_t iters) {
             assert_true(w.budget.peak_bytes <= w.budget.limit_bytes);
         }
     }
-    print_message("seed=%llu budget=%zu slots=%u asked=%llu computed=%llu\n", (unsigned long long)seed, o->budget_bytes, o->n_slots,
-                  (unsigned long long)asked, (unsigned long long)computed);
+    print_message("%s: seed=%llu budget=%zu slots=%u asked=%llu computed=%llu\n", warm_state_kind_name(o->sim.state),
+                  (unsigned long long)seed, o->budget_bytes, o->n_slots, (unsigned long long)asked, (unsigned long long)computed);
     world_close(&w);
 }
 
@@ -112,7 +112,12 @@ static void every_answer_is_right(void **state) {
         {.sim = {.n_ctx = 960, .n_seq_max = 4, .n_ubatch = 32, .n_batch = 48}, .n_slots = 2},
         {.sim = {.n_ctx = 960, .n_seq_max = 6}, .n_slots = 3, .budget_bytes = 1 << 20, .n_threads = 2},
     };
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) run(&kinds[i], seed + i, iters);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        for (int k = WARM_STATE_RANGES; k <= WARM_STATE_WHOLE; k++) {
+            world_options o = world_of_kind((enum warm_state_kind)k, kinds[i]);
+            run(&o, seed + i, k == WARM_STATE_RANGES ? iters : iters / 2);
+        }
+    }
 }
 
 /* The reference: every list of tokens whose state was ever computed, compared with a new prompt one by one. */

@@ -166,13 +166,15 @@ static void a_state_that_the_engine_calls_damaged_is_quarantined(void **state) {
     warm_engine_ops ops = *real;
     ops.state_load = load_corrupt;
     r.engine->ops = &ops;
-    warm_kv_load *l = warm_kv_load_begin(r.kv, 1, &p.path, 0);
+    warm_resume goal;
+    size_t n;
+    assert_int_equal(warm_cache_resume(r.cache, &p.path, &goal), 0);
+    warm_kv_load *l = warm_kv_load_begin(r.kv, 1, &goal, 0, true);
     warm_kv_poll(r.kv);
-    assert_int_equal(warm_kv_load_next(r.kv, l), WARM_ECORRUPT);
-    warm_kv_load_end(r.kv, l, NULL);
+    assert_int_equal(warm_kv_load_next(r.kv, l, &n), WARM_ECORRUPT);
+    warm_kv_load_end(r.kv, l);
     assert_int_equal(warm_cache_match(r.cache, r.scope, p.units, 600), 0);
     r.engine->ops = real;
-    warm_path_release(r.cache, &p.path);
     rig_close(&r);
 }
 

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sched/points.c - resume points of a sequence: taken when it is there, put into the tree when its units are.
+ *
+ * A snapshot can only be taken while the sequence ends at its position, but saving the units before it may lag behind, in slices. So it waits
+ * with the sequence, its memory already the cache's. Where rows of a window make a position resumable, the point is only a mark. */
+#include <assert.h>
+
+#include "base/log.h"
+#include "sched/sched_internal.h"
+
+static void forget(warm_sched *s, warm_seq *q, unsigned i) {
+    if (q->points[i].snapshot.bytes) warm_cache_snapshot_abort(s->o.cache, &q->points[i].snapshot);
+    q->n_points--;
+    for (; i < q->n_points; i++) q->points[i] = q->points[i + 1];
+}
+
+void warm__points_drop(warm_sched *s, warm_seq *q) {
+    while (q->n_points) forget(s, q, q->n_points - 1);
+}
+
+void warm__point_take(warm_sched *s, warm_seq *q) {
+    if (!s->kv || !q->cached || !q->n || s->info->state == WARM_STATE_RANGES) return;
+    if (q->last_point == q->n) return;
+    warm_point p = {.pos = q->n};
+    if (warm_state_has_snapshots(s->info->state)) {
+        uint64_t t0 = warm__sched_now(s);
+        int rc = warm_kv_snapshot(s->kv, q->id, &p.snapshot);
+        s->eager_ns += warm__sched_now(s) - t0;
+        if (rc) return; /* no room, or said already; the position can be reached by computing */
+    }
+    /* The oldest has waited longest, and those behind it are worth more. */
+    if (q->n_points == WARM_POINTS_MAX) forget(s, q, 0);
+    q->points[q->n_points++] = p;
+    q->last_point = q->n;
+    warm__points_commit(s, q);
+}
+
+void warm__points_commit(warm_sched *s, warm_seq *q) {
+    while (q->n_points && q->has_path && q->points[0].pos <= q->path.n_units) {
+        warm_point *p = &q->points[0];
+        if (!p->snapshot.bytes) {
+            warm_cache_mark(s->o.cache, &q->path, p->pos);
+        } else {
+            int rc = warm_kv_snapshot_commit(s->kv, &q->path, p->pos, &p->snapshot);
+            if (rc) warm_log_debug("sched", "the snapshot at %zu is lost: %s", p->pos, warm_strerror(rc));
+            p->snapshot = (warm_snapshot){0};
+        }
+        forget(s, q, 0);
+    }
+}
+
+size_t warm__points_wanted(const warm_seq *q) {
+    return q->n_points ? q->points[q->n_points - 1].pos : 0;
+}
+
+bool warm__points_in_tree(warm_sched *s, const warm_seq *q) {
+    warm_scope *scope;
+    if (warm_cache_scope(s->o.cache, q->fingerprint, &scope)) return false;
+    if (s->info->state == WARM_STATE_RANGES) return warm_cache_match(s->o.cache, scope, q->units, q->n) == q->n;
+    warm_path path;
+    warm_resume r;
+    warm_cache_lookup(s->o.cache, scope, q->units, q->n, &path);
+    if (warm_cache_resume(s->o.cache, &path, &r)) return false;
+    bool there = r.path.n_units == q->n;
+    warm_resume_release(s->o.cache, &r);
+    return there;
+}
