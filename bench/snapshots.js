@@ -288,7 +288,7 @@ const weight = (s, { tree, S, hybrid }) => S + (hybrid ? tree.exclusive(s) : 0);
 // A later request went through this one and left a deeper one.
 const superseded = (s, { tree }) => tree.deeper(s).some((d) => d.born > s.born);
 const PRIOR = { mark: 1 / 2, geometric: 1 / 64, step: 1 / 64 };
-const value = ({ power = 2, hits = 1, lessen = 4, density = true, prior = PRIOR }) => (s, v) => (gain(s, v) * ((prior[s.kind] || 1) + s.hits) ** hits) / (density ? weight(s, v) : 1) / (v.tick - s.used + 1) ** power / (lessen > 1 && superseded(s, v) ? lessen : 1);
+const value = ({ power = 1, hits = 1, lessen = 4, density = true, prior = PRIOR }) => (s, v) => (gain(s, v) * ((prior[s.kind] || 1) + s.hits) ** hits) / (density ? weight(s, v) : 1) / (v.tick - s.used + 1) ** power / (lessen > 1 && superseded(s, v) ? lessen : 1);
 const lru = (s) => s.used;
 const kept = value({});
 
@@ -391,8 +391,8 @@ const ABLATION = {
 const EVICTION = {
     lru,
     chosen: kept,
-    'age^1': value({ power: 1 }),
     'age^1.5': value({ power: 1.5 }),
+    'age^2': value({ power: 2 }),
     'without hits': value({ hits: 0 }),
     'root of hits': value({ hits: 0.5 }),
     'not lessened when superseded': value({ lessen: 1 }),
