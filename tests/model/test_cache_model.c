@@ -4,7 +4,9 @@
  *
  * With an ample budget the cache must match exactly what the reference matches. With a small one, with damage, clearing and a
  * limit that moves, it may match less, never more; and every byte it hands out must be the one saved for exactly these units
- * and all before them. The invariants are walked all along.
+ * and all before them. The same holds for resume points, in a third of the runs with window rows, in another third with snapshots: with an ample
+ * budget they are where the reference says, without one not behind that, and all that a resume point offers is whole and right. The
+ * invariants are walked all along.
  *
  * WARM_SEED picks the run (it is printed), WARM_ITERS its length in operations. */
 #include "cache_rig.h"
@@ -13,19 +15,28 @@
 
 #include "base/rng.h"
 
-#define N_DOCS  160
-#define N_SEQS  8
-#define DOC_MAX 1400
+#define N_DOCS   160
+#define N_SEQS   8
+#define N_POINTS 4
+#define DOC_MAX  1400
+#define WINDOW   100
 
-/* ---- the reference: documents, and how far each was saved ---- */
+/* ---- the reference: documents, how far each was saved, and at which of its positions a snapshot was ---- */
+
+enum kind { PLAIN, ROWS, SNAPSHOTS, N_KINDS };
 
 struct doc {
     size_t scope, n, saved;
     warm_unit *units;
-    uint8_t *state;
+    uint8_t *state, *rows, *snapshots; /* what the cache must hand out: RIG_STATE, RIG_ROWS and SNAP bytes of each unit */
+    bool *snapped;                     /* [i]: before unit i */
 };
 
+/* Bytes of a snapshot in this test. */
+#define SNAP 8u
+
 struct ref {
+    enum kind kind;
     struct doc docs[N_DOCS];
     size_t n_docs;
 };
@@ -46,14 +57,34 @@ static size_t ref_match(const struct ref *ref, size_t scope, const warm_unit *u,
     return best;
 }
 
+/* The last position at or before n, all of which is in the tree, where a sequence can go on. */
+static size_t ref_resume(const struct ref *ref, size_t scope, const warm_unit *u, size_t n) {
+    if (ref->kind != SNAPSHOTS) return n;
+    size_t best = 0;
+    for (size_t i = 0; i < ref->n_docs; i++) {
+        const struct doc *d = &ref->docs[i];
+        size_t k = d->scope == scope ? common(d->units, d->n, u, n) : 0;
+        while (k > best && !d->snapped[k]) k--;
+        if (k > best) best = k;
+    }
+    return best;
+}
+
 /* ---- the run ---- */
 
 struct seq {
     struct doc *doc; /* NULL: free */
     warm_path path;
     size_t n; /* units "in the context": what could be saved */
-    bool saving;
+    bool saving, snapping;
     warm_save save;
+    warm_snapshot snapshot;
+};
+
+/* A resume point that is held while other things happen. */
+struct point {
+    const struct doc *doc; /* NULL: none */
+    warm_resume resume;
 };
 
 struct run {
@@ -62,6 +93,7 @@ struct run {
     struct ref ref;
     warm_scope *scopes[2];
     struct seq seqs[N_SEQS];
+    struct point points[N_POINTS];
     warm_piece_view held; /* a view kept across whatever happens */
     uint64_t held_sum;
     bool ample;
@@ -105,7 +137,12 @@ static struct doc *new_doc(struct run *x) {
     d->state = malloc(d->n * RIG_STATE);
     if (keep) memcpy(d->units, from->units, keep * sizeof *d->units);
     for (size_t i = keep; i < d->n; i++) d->units[i] = below(x, 3);
+    d->rows = malloc(d->n * RIG_ROWS);
+    d->snapshots = malloc(d->n * SNAP);
+    d->snapped = calloc(d->n + 1, sizeof *d->snapped);
     rig_state(d->scope, d->units, 0, d->n, d->state);
+    rig_rows(d->scope, d->units, 0, d->n, d->rows);
+    rig_bytes(~d->scope, d->units, 0, d->n, SNAP, d->snapshots);
     x->ref.n_docs++;
     return d;
 }
@@ -184,10 +221,13 @@ static void op_begin(struct run *x, struct seq *q) {
         return;
     }
     assert_true(start <= q->path.n_units && q->path.n_units < start + count && start + count <= q->n);
-    int rc = warm_cache_save_begin(x->r.cache, &q->path, start, count, grid, count * RIG_STATE, 0, &q->save);
+    size_t rows = x->ref.kind == ROWS ? count * RIG_ROWS : 0;
+    int rc = warm_cache_save_begin(x->r.cache, &q->path, start, count, grid, count * RIG_STATE, rows, &q->save);
     assert_true(rc == 0 || (rc == WARM_EFULL && !x->ample));
     if (rc) return;
     memcpy(q->save.data, q->doc->state + start * RIG_STATE, q->save.bytes);
+    if (rows) memcpy(q->save.window, q->doc->rows + start * RIG_ROWS, rows);
+    if (rows && !x->ample && below(x, 20) == 0) warm_cache_save_without_window(x->r.cache, &q->save);
     q->saving = true;
 }
 
@@ -198,6 +238,7 @@ static void op_end(struct run *x, struct seq *q) {
         warm_cache_save_abort(x->r.cache, &q->save);
         return;
     }
+    bool rows_only = q->save.data == NULL;
     size_t end = q->save.start + q->save.count;
     warm_piece_view v;
     int rc = warm_cache_save_commit(x->r.cache, &q->path, &q->save, q->doc->units, &v);
@@ -206,7 +247,102 @@ static void op_end(struct run *x, struct seq *q) {
     assert_true(q->path.n_units >= end);
     if (below(x, 2)) warm_piece_seal(v.piece);
     warm_piece_unref(x->r.cache, v.piece);
-    if (end > q->doc->saved) q->doc->saved = end;
+    if (end > q->doc->saved && !rows_only) q->doc->saved = end;
+}
+
+/* Puts window rows back that were taken away. */
+static void op_begin_rows(struct run *x, struct seq *q) {
+    size_t start, count;
+    if (q->saving || q->path.n_units == 0) return;
+    if (!warm_cache_next_window(x->r.cache, &q->path, below(x, q->path.n_units), &start, &count)) return;
+    assert_true(!x->ample && start + count <= q->path.n_units);
+    int rc = warm_cache_save_begin_window(x->r.cache, start, count, count * RIG_ROWS, &q->save);
+    assert_true(rc == 0 || rc == WARM_EFULL);
+    if (rc) return;
+    memcpy(q->save.window, q->doc->rows + start * RIG_ROWS, q->save.window_bytes);
+    q->saving = true;
+}
+
+static void op_snapshot(struct run *x, struct seq *q) {
+    if (x->ref.kind != SNAPSHOTS) return;
+    if (!q->snapping) {
+        int rc = warm_cache_snapshot_begin(x->r.cache, SNAP, &q->snapshot);
+        assert_true(rc == 0 || (rc == WARM_EFULL && !x->ample));
+        q->snapping = rc == 0;
+        if (rc || below(x, 2)) return;
+    }
+    q->snapping = false;
+    size_t pos = any_position(x, q->path.n_units);
+    if (pos == 0 || below(x, 10) == 0) {
+        warm_cache_snapshot_abort(x->r.cache, &q->snapshot);
+        return;
+    }
+    memcpy(q->snapshot.data, q->doc->snapshots + (pos - 1) * SNAP, SNAP);
+    warm_piece_view v;
+    int rc = warm_cache_snapshot_commit(x->r.cache, &q->path, pos, &q->snapshot, &v);
+    assert_true(rc == 0 || (!x->ample && (rc == WARM_EFULL || rc == WARM_EAGAIN)));
+    if (rc) return;
+    assert_true(v.start == pos && v.bytes == SNAP);
+    assert_int_equal(warm_cache_snapshot_before(x->r.cache, &q->path, pos), pos);
+    if (below(x, 2)) warm_piece_seal(v.piece);
+    warm_piece_unref(x->r.cache, v.piece);
+    q->doc->snapped[pos] = true;
+}
+
+/* All that it offers; what the test's own hand has damaged is put aside. */
+static void read_point(struct run *x, const struct point *p) {
+    const warm_resume *m = &p->resume;
+    size_t q = m->path.n_units, pos = q < WINDOW ? 0 : q - WINDOW + 1;
+    for (size_t i = 0; i < m->n_window; i++) {
+        const warm_piece_view *v = &m->window[i];
+        assert_true(v->start <= pos && pos < v->start + v->n_units && v->window_bytes == v->n_units * RIG_ROWS);
+        pos = v->start + v->n_units;
+        size_t count = pos < q ? v->n_units : q - v->start;
+        if (warm_piece_verify_window(v->piece) == 0) {
+            assert_memory_equal(v->window, p->doc->rows + v->start * RIG_ROWS, count * RIG_ROWS);
+        } else {
+            assert_true(x->n_flipped > 0);
+            warm_cache_quarantine_window(x->r.cache, v->piece);
+        }
+    }
+    assert_true(x->ref.kind != ROWS || pos >= q);
+    if (x->ref.kind != SNAPSHOTS || q == 0) {
+        assert_null(m->snapshot.piece);
+    } else if (warm_piece_verify(m->snapshot.piece) == 0) {
+        assert_true(m->snapshot.start == q && m->snapshot.bytes == SNAP);
+        assert_memory_equal(m->snapshot.data, p->doc->snapshots + (q - 1) * SNAP, SNAP);
+    } else {
+        assert_true(x->n_flipped > 0);
+        warm_cache_quarantine_snapshot(x->r.cache, &m->path);
+    }
+}
+
+static void release_point(struct run *x, struct point *p) {
+    if (!p->doc) return;
+    read_point(x, p);
+    warm_resume_release(x->r.cache, &p->resume);
+    *p = (struct point){0};
+}
+
+static void op_resume(struct run *x, const struct seq *q) {
+    struct point *p = &x->points[below(x, N_POINTS)];
+    release_point(x, p);
+    warm_path path;
+    warm_path_clone(x->r.cache, &q->path, &path);
+    size_t before = warm_cache_snapshot_before(x->r.cache, &path, path.n_units);
+    size_t want = ref_resume(&x->ref, q->doc->scope, q->doc->units, path.n_units);
+    assert_int_equal(warm_cache_resume(x->r.cache, &path, &p->resume), 0);
+    p->doc = q->doc;
+    size_t got = p->resume.path.n_units;
+    assert_true(x->ample ? got == want : got <= want);
+    if (x->ref.kind == SNAPSHOTS) assert_int_equal(got, before);
+    read_point(x, p);
+    struct seq on = {.doc = q->doc, .path = p->resume.path};
+    read_path(x, &on);
+}
+
+static void op_mark(struct run *x, const struct seq *q) {
+    warm_cache_mark(x->r.cache, &q->path, any_position(x, q->path.n_units));
 }
 
 static void op_save_all(struct run *x, struct seq *q) {
@@ -219,6 +355,7 @@ static void op_save_all(struct run *x, struct seq *q) {
 
 static void close_seq(struct run *x, struct seq *q) {
     if (q->saving) warm_cache_save_abort(x->r.cache, &q->save);
+    if (q->snapping) warm_cache_snapshot_abort(x->r.cache, &q->snapshot);
     warm_path_release(x->r.cache, &q->path);
     *q = (struct seq){0};
 }
@@ -264,6 +401,24 @@ static void op_damage(struct run *x, const struct seq *q) {
     warm_piece_unref(x->r.cache, v.piece);
 }
 
+/* Of rows or of a snapshot that a resume point holds. */
+static void op_damage_point(struct run *x) {
+    struct point *p = &x->points[below(x, N_POINTS)];
+    if (!p->doc) return;
+    const warm_resume *m = &p->resume;
+    if (m->n_window) {
+        const warm_piece_view *v = &m->window[below(x, m->n_window)];
+        assert_true(warm_piece_verify_window(v->piece) == 0 || x->n_flipped);
+        ((uint8_t *)(uintptr_t)v->window)[below(x, v->window_bytes)]++;
+        x->n_flipped++;
+    } else if (m->snapshot.piece) {
+        assert_true(warm_piece_verify(m->snapshot.piece) == 0 || x->n_flipped);
+        ((uint8_t *)(uintptr_t)m->snapshot.data)[below(x, m->snapshot.bytes)]++;
+        x->n_flipped++;
+    }
+    if (below(x, 2)) read_point(x, p);
+}
+
 static void op_disturb(struct run *x, struct seq *q) {
     size_t what = below(x, 20);
     if (what == 0) {
@@ -275,8 +430,12 @@ static void op_disturb(struct run *x, struct seq *q) {
         assert_int_equal(x->r.budget.limit_bytes, rc ? x->r.budget.used_bytes : limit);
     } else if (what < 10) {
         op_damage(x, q);
-    } else if (what < 15 && q->path.n_units) {
+    } else if (what < 13 && q->path.n_units) {
         warm_cache_quarantine(x->r.cache, &q->path, below(x, q->path.n_units));
+    } else if (what < 16) {
+        op_damage_point(x);
+    } else if (what < 18) {
+        warm_cache_quarantine_snapshot(x->r.cache, &q->path);
     }
 }
 
@@ -287,6 +446,8 @@ static void step(struct run *x) {
         op_open(x, q);
     } else if (what < 15) {
         op_advance(x, q);
+    } else if (what < 20 && x->ref.kind == SNAPSHOTS) {
+        op_snapshot(x, q);
     } else if (what < 35) {
         op_begin(x, q);
     } else if (what < 55) {
@@ -297,8 +458,14 @@ static void step(struct run *x) {
         close_seq(x, q);
     } else if (what < 80) {
         op_clone(x, q);
-    } else if (what < 85) {
+    } else if (what < 83) {
         op_hold(x, q);
+    } else if (what < 88 && x->ref.kind != PLAIN) {
+        op_resume(x, q);
+    } else if (what < 90) {
+        op_mark(x, q);
+    } else if (what < 92) {
+        op_begin_rows(x, q);
     } else if (what < 95 || x->ample) {
         op_ask(x);
     } else {
@@ -307,23 +474,25 @@ static void step(struct run *x) {
 }
 
 /* One cache from empty to freed. */
-static void round_of(uint64_t seed, size_t n_steps, bool ample, bool ram) {
+static void round_of(uint64_t seed, size_t n_steps, bool ample, enum kind kind, bool ram) {
     struct run *x = calloc(1, sizeof *x);
     x->rng.state = seed;
     x->ample = ample;
+    x->ref.kind = kind;
     size_t limit = ample ? (size_t)1 << 30 : tight(x);
     if (ram) {
-        rig_open_ram(&x->r, limit);
+        rig_open_ram_kind(&x->r, limit, kind == ROWS ? WINDOW : 0, kind == SNAPSHOTS);
     } else {
-        rig_open(&x->r, limit, 0);
+        rig_open_kind(&x->r, limit, 0, kind == ROWS ? WINDOW : 0, kind == SNAPSHOTS);
     }
     x->scopes[0] = rig_scope(&x->r, "one");
     x->scopes[1] = rig_scope(&x->r, "two");
     for (size_t i = 0; i < n_steps; i++) {
         step(x);
-        if (i % 8 == 0) rig_check(&x->r);
+        rig_check(&x->r);
     }
     op_hold(x, NULL);
+    for (size_t i = 0; i < N_POINTS; i++) release_point(x, &x->points[i]);
     for (size_t i = 0; i < N_SEQS; i++) {
         if (x->seqs[i].doc) close_seq(x, &x->seqs[i]);
     }
@@ -332,6 +501,9 @@ static void round_of(uint64_t seed, size_t n_steps, bool ample, bool ram) {
     for (size_t i = 0; i < x->ref.n_docs; i++) {
         free(x->ref.docs[i].units);
         free(x->ref.docs[i].state);
+        free(x->ref.docs[i].rows);
+        free(x->ref.docs[i].snapshots);
+        free(x->ref.docs[i].snapped);
     }
     free(x);
 }
@@ -348,7 +520,7 @@ static void rounds(bool ample) {
     for (uint64_t i = 0; i < n; i++) {
         printf("seed %llu\r", (unsigned long long)(seed + i));
         fflush(stdout);
-        round_of(seed + i, STEPS, ample, i % 2);
+        round_of(seed + i, STEPS, ample, (enum kind)(i % N_KINDS), i / N_KINDS % 2);
     }
     printf("seeds %llu to %llu, %llu operations\n", (unsigned long long)seed, (unsigned long long)(seed + n - 1),
            (unsigned long long)(n * STEPS));
