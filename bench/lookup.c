@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench/lookup.c - what a lookup costs: a prompt of 100k tokens among a million blocks, and a prompt among 10,000 siblings.
+ * bench/lookup.c - what a lookup costs: a prompt of 100k tokens among a million blocks, and a prompt among 10,000 siblings. And what it costs to
+ * find out where it can go on: the last snapshot among 10,000 of the same block, and window rows of 100k tokens, of which none are left.
  *
  * The million blocks are long conversations on one trunk. They are saved a block at a time in a random order of conversations, so
  * that neighbours in a path are nowhere near each other in memory, as after days of use. Each lookup is of another conversation:
@@ -140,6 +141,79 @@ static void many_siblings(warm_cache *c, warm_scope *s) {
     report("512 tokens, among 10000 siblings", ns, REPEATS);
 }
 
+/* Chats that share their first block, each with a snapshot of its own in the second. Some share more than others: what stands beside a chat's
+ * snapshot agrees with it for a while. */
+static void many_snapshots(warm_cache *c, warm_scope *s) {
+    warm_unit u[2 * WARM_BLOCK_UNITS];
+    size_t n = sizeof u / sizeof *u;
+    uint64_t ns[REPEATS], least[REPEATS];
+    warm_path p;
+    for (size_t k = 0; k < SIBLINGS + REPEATS; k++) {
+        bool timed = k >= SIBLINGS;
+        size_t chat = timed ? (k - SIBLINGS) * 7919 % SIBLINGS : k, at = WARM_BLOCK_UNITS + chat % 200;
+        fill(u, 0, 0, n);
+        for (size_t i = at; i < n; i++) u[i] = chat * 104729 % SIBLINGS;
+        warm_cache_lookup(c, s, u, n, &p);
+        if (!timed) {
+            warm_snapshot x;
+            while (save_block(c, &p, u, n)) continue;
+            must(warm_cache_snapshot_begin(c, 1, &x), "snapshot_begin");
+            *x.data = 1;
+            must(warm_cache_snapshot_commit(c, &p, at + 40, &x, NULL), "snapshot_commit");
+            warm_path_release(c, &p);
+            continue;
+        }
+        warm_resume m;
+        uint64_t t = warm_clock_now(&warm_clock_monotonic);
+        size_t none = warm_cache_snapshot_before(c, &p, at + 39); /* all that is near is another's */
+        least[k - SIBLINGS] = warm_clock_now(&warm_clock_monotonic) - t;
+        t = warm_clock_now(&warm_clock_monotonic);
+        must(warm_cache_resume(c, &p, &m), "resume");
+        ns[k - SIBLINGS] = warm_clock_now(&warm_clock_monotonic) - t;
+        must(m.path.n_units == at + 40 && none == 0 ? 0 : WARM_ENOTFOUND, "a snapshot");
+        warm_resume_release(c, &m);
+    }
+    report("resume at one of 10000 snapshots", ns, REPEATS);
+    report("the same, there is none", least, REPEATS);
+}
+
+static void no_window_rows(warm_cache *c, warm_scope *s) {
+    warm_unit *u = malloc(PROMPT * sizeof *u);
+    if (!u) must(WARM_ENOMEM, "a prompt");
+    fill(u, 1, 0, PROMPT);
+    uint64_t ns[REPEATS];
+    warm_path p;
+    warm_cache_lookup(c, s, u, PROMPT, &p);
+    while (save_block(c, &p, u, PROMPT)) continue;
+    for (size_t i = 0; i < REPEATS; i++) {
+        warm_resume m;
+        warm_path at;
+        warm_path_clone(c, &p, &at);
+        ns[i] = warm_clock_now(&warm_clock_monotonic);
+        must(warm_cache_resume(c, &at, &m), "resume");
+        ns[i] = warm_clock_now(&warm_clock_monotonic) - ns[i];
+        must(m.path.n_units == 0 ? 0 : WARM_ENOTFOUND, "no rows");
+        warm_resume_release(c, &m);
+    }
+    report("resume of 100000 tokens without rows", ns, REPEATS);
+    warm_path_release(c, &p);
+    free(u);
+}
+
+/* Runs one of the above on a cache of its kind. */
+static void with_cache(warm_store *store, warm_budget *budget, uint32_t window, bool snapshots,
+                       void (*run)(warm_cache *, warm_scope *)) {
+    warm_cache *c;
+    warm_scope *s;
+    uint8_t key[WARM_SCOPE_BYTES];
+    warm_cache_options o = {.store = store, .budget = budget, .window = window, .snapshots = snapshots};
+    must(warm_cache_new(&o, &c, NULL), "cache");
+    warm_scope_fingerprint("kind", NULL, NULL, key);
+    must(warm_cache_scope(c, key, &s), "scope");
+    run(c, s);
+    warm_cache_free(c);
+}
+
 int main(int argc, char **argv) {
     size_t n_blocks = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
     warm_budget budget;
@@ -157,6 +231,8 @@ int main(int argc, char **argv) {
     million_blocks(c, million, n_blocks);
     many_siblings(c, siblings);
     warm_cache_free(c);
+    with_cache(store, &budget, 0, true, many_snapshots);
+    with_cache(store, &budget, 1024, false, no_window_rows);
     store->ops->close(store);
     return 0;
 }
