@@ -7,18 +7,31 @@
 #include <mutex>
 #include <vector>
 
-#include "llama/priv.hpp"
+#include "llama/state.hpp"
 
 namespace warm {
 namespace {
 
 /* llama_decode's positive and negative results, llama.h */
-enum { decode_full = 1, decode_aborted = 2 };
+enum { decode_full = 1, decode_aborted = 2, decode_refused = -1 };
+
+/* After a failure in the middle of a computation. Attention cells of the batch are taken back; a state that can't step back is lost. */
+void take_back(engine &e, const llama_batch &b) {
+    for (int32_t i = 0; i < b.n_tokens; i++) {
+        const int32_t seq = b.seq_id[i][0];
+        if (warm_state_has_snapshots(e.info_.state)) {
+            drop(e, seq);
+        } else {
+            llama_memory_seq_rm(e.mem, seq, e.held[(size_t)seq].end, -1);
+        }
+    }
+}
 
 void compute(engine &e, const llama_batch &b) {
     captured_log log(true);
     const int rc = llama_decode(e.ctx.get(), b);
     if (rc == 0) return;
+    if (rc == decode_aborted || rc < decode_refused) take_back(e, b);
     if (rc == decode_full) fail(WARM_EFULL, "no free cells for %d units", b.n_tokens);
     if (rc == decode_aborted) fail(WARM_ECANCELED, "the computation was interrupted");
     fail(WARM_EENGINE, "libllama failed to compute %d units: %s (%d)", b.n_tokens, log.or_else("it does not say why"), rc);
@@ -30,6 +43,9 @@ int decode_rows(engine &e, const warm_batch &b) {
     size_t n_wanted = 0;
     for (size_t i = 0; i < b.n; i++) {
         if (b.seq[i] < 0 || b.seq[i] >= e.scratch) fail(WARM_EINVAL, "sequence %d does not exist", b.seq[i]);
+        if ((!i || b.seq[i] != b.seq[i - 1]) && !is_complete(e, b.seq[i])) {
+            fail(WARM_EINVAL, "what belongs to the end of sequence %d is missing: it can't be continued", b.seq[i]);
+        }
         e.seqs[i] = const_cast<llama_seq_id *>(&b.seq[i]);
         n_wanted += b.want[i] != 0;
     }
@@ -42,6 +58,7 @@ int decode_rows(engine &e, const warm_batch &b) {
     lb.seq_id = e.seqs.data();
     lb.logits = reinterpret_cast<int8_t *>(const_cast<uint8_t *>(b.want));
     compute(e, lb);
+    for (size_t i = 0; i < b.n; i++) e.held[(size_t)b.seq[i]] = {b.pos[i] + 1, false};
     std::copy(b.want, b.want + b.n, e.wanted.begin());
     return 0;
 }
@@ -65,9 +82,10 @@ void close_engine(warm_engine *we) {
     delete of(we);
 }
 
-const warm_engine_ops ops = {"llama",    decode,      logits,       seq_rm,         can_continue, fork,        clear,   state_bytes,
-                             state_save, state_load,  nullptr,      nullptr,        nullptr,      nullptr,     nullptr, nullptr,
-                             seq_range,  sampler_new, sampler_free, sampler_accept, sample,       close_engine};
+const warm_engine_ops ops = {"llama",      decode,         logits,        seq_rm,        can_continue, fork,
+                             clear,        state_bytes,    state_save,    state_load,    window_bytes, window_save,
+                             window_load,  snapshot_bytes, snapshot_save, snapshot_load, seq_range,    sampler_new,
+                             sampler_free, sampler_accept, sample,        close_engine};
 const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render};
 
 std::string meta(const engine &e, const char *key) {
@@ -119,6 +137,7 @@ void read_model(engine &e) {
     e.one_seq.assign(e.info_.n_batch, 1);
     e.seqs.resize(e.info_.n_batch);
     e.wanted.assign(e.info_.n_batch, 0);
+    e.held.resize((size_t)e.scratch);
 }
 
 void publish(engine &e) {
@@ -147,13 +166,12 @@ int open_engine(const warm_llama_options &o, warm_engine **out) {
     make_context(*e);
     read_vocab(*e);
     read_model(*e);
-    learn_layout(*e);
-    e->scope = scope_text(*e);
+    probe_state(*e);
     open_chat(*e, o.chat_template);
     learn_message_head(*e);
     publish(*e);
     warm_log_info("llama", "%s: %u cells, %u sequences, batch %u/%u, %zu bytes of state per unit", e->desc.c_str(), e->info_.n_ctx,
-                  e->info_.n_seq_max, e->info_.n_batch, e->info_.n_ubatch, (size_t)e->layout.per_cell);
+                  e->info_.n_seq_max, e->info_.n_batch, e->info_.n_ubatch, state_bytes(e.get(), 2) - state_bytes(e.get(), 1));
     *out = e.release();
     return 0;
 }

@@ -4,8 +4,7 @@
  *
  * The model, the context and everything that llama-server's engine flags say about them are read by libllama's own parser, so a
  * flag means here what it means there. The context is one pool (unified KV) and holds one sequence id more than it admits to: the
- * scratch one, through which ranges are saved and loaded. Models whose state can't be cut (recurrent, hybrid, sliding window) are
- * served with info->state WARM_STATE_WHOLE.
+ * scratch one, through which ranges are saved and loaded. What can be done with the model's state is found out while opening.
  * Threads: warm_llama_open before other threads start; after it, as engine.h says. */
 #ifndef WARM_LLAMA_LLAMA_ENGINE_H
 #define WARM_LLAMA_LLAMA_ENGINE_H

@@ -66,6 +66,12 @@ struct chat {
     bool force_pure_content = false;
 };
 
+/* What a sequence holds. libllama can't be asked: the last position it names of several caches is the least of theirs. */
+struct seq_state {
+    int32_t end = 0;
+    bool open = false; /* has cells but not the snapshot that belongs to their end */
+};
+
 struct engine : warm_engine {
     common_params params;
     common_threadpools threadpools;
@@ -79,7 +85,10 @@ struct engine : warm_engine {
     uint32_t n_outputs = 0;
     std::vector<llama_token> eog, message_head;
     chat chat_;
-    warm__blob_layout layout = {}; /* of ranges; empty when the state can't be cut */
+    warm__blob_layout layout = {}; /* empty when the bytes of a state are not understood */
+    uint32_t window = 0;           /* units of a sliding window, also where the snapshots carry its rows */
+    bool savable = true;           /* false: not even whole states come back as they were */
+    std::vector<uint8_t> no_tail;  /* a partial state of nothing, see strip() */
 
     warm_engine_info info_ = {};
     std::string scope, path, desc, arch, build, template_text, template_caps = "{}", bos_text, eos_text;
@@ -88,6 +97,7 @@ struct engine : warm_engine {
     std::vector<int32_t> one_seq;     /* n_batch ones: every row belongs to one sequence */
     std::vector<llama_seq_id *> seqs; /* n_batch pointers into the batch being decoded */
     std::vector<uint8_t> wanted;      /* rows of the last decode whose logits are there */
+    std::vector<seq_state> held;      /* by sequence id */
 
     engine() = default;
     engine(const engine &) = delete;
@@ -110,8 +120,12 @@ void load_backends();
 void load_model(engine &e, const warm_llama_options &o);
 void make_context(engine &e);
 
-/* state.cpp */
-void learn_layout(engine &e);
+/* probe.cpp: finds out what can be done with the state: layout, kind, window; and the scope. Leaves the context empty. */
+void probe_state(engine &e);
+
+/* probe_memory.cpp: whether this kind of state of this model came back as it was, at an earlier start. Needs scope and kind. */
+bool is_remembered(const engine &e);
+void remember(const engine &e);
 
 /* scope.cpp: the text of info->scope; needs the context and the layout. */
 std::string scope_text(engine &e);
@@ -121,7 +135,7 @@ void open_chat(engine &e, const char *given);
 void learn_message_head(engine &e);
 int chat_render(warm_engine *e, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err);
 
-/* sampler.cpp, text.cpp, state.cpp: entries of the tables that engine.cpp puts together. */
+/* The other entries of the tables that engine.cpp puts together. */
 int sampler_new(warm_engine *e, const warm_sampling *s, warm_sampler **out, warm_err *err);
 void sampler_free(warm_engine *e, warm_sampler *s);
 int sampler_accept(warm_engine *e, warm_sampler *s, int32_t token, bool generated, warm_err *err);
@@ -139,6 +153,13 @@ size_t state_bytes(const warm_engine *e, size_t n);
 int64_t state_save(warm_engine *e, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err);
 int state_load(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
                warm_err *err);
+size_t window_bytes(const warm_engine *e, size_t n);
+int64_t window_save(warm_engine *e, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err);
+int window_load(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
+                warm_err *err);
+size_t snapshot_bytes(const warm_engine *e, int32_t seq);
+int64_t snapshot_save(warm_engine *e, int32_t seq, void *dst, size_t cap, warm_err *err);
+int snapshot_load(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t n, warm_err *err);
 
 /* engine.cpp: rows of tokens at positions pos.. of one sequence, straight into libllama; used while opening. Throws failure. */
 void decode_plain(engine &e, const std::vector<llama_token> &tokens, int32_t seq, int32_t pos);

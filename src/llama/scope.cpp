@@ -167,19 +167,34 @@ void write_rows(text &t, const char *what, const warm__blob_rows *rows, uint32_t
     }
 }
 
+void write_section(text &t, const warm__blob_section &s, const char *what) {
+    const bool kv = s.kind == WARM__BLOB_KV;
+    t.line("%s: %u bytes per unit beside the rows", what, s.cell_bytes);
+    write_rows(t, kv ? "k rows" : "r rows", s.a, s.n_a);
+    write_rows(t, kv ? "v rows" : "s rows", s.b, s.n_b);
+}
+
+const char *section_name(const warm__blob_section &s, unsigned i) {
+    if (s.kind == WARM__BLOB_RECURRENT) return "recurrent layout";
+    return i ? "window layout" : "kv layout";
+}
+
 void write_layout(text &t, const engine &e) {
     const common_params &p = e.params;
     const char *rot = std::getenv("LLAMA_ATTN_ROT_DISABLE");
+    t.line("state: %s", warm_state_kind_name(e.info_.state));
     t.line("kv types: k %s, v %s, rotation %s", ggml_type_name(p.cache_type_k), ggml_type_name(p.cache_type_v),
            rot && std::atoi(rot) ? "off" : "as the engine chooses");
-    if (!warm_state_has_ranges(e.info_.state)) {
-        t.line("kv layout: whole sequences only");
-        return;
+    if (e.layout.n_sections && e.layout.section[0].kind == WARM__BLOB_KV) {
+        t.line("flash attention: %s", e.layout.section[0].v_trans ? "off (v transposed)" : "on");
+    } else {
+        t.line("flash attention: %s", llama_flash_attn_type_name(p.flash_attn_type));
     }
-    t.line("flash attention: %s", e.layout.v_trans ? "off (v transposed)" : "on");
-    t.line("kv layout: %u bytes per unit beside the rows", e.layout.cell_bytes);
-    write_rows(t, "k rows", e.layout.k, e.layout.n_k);
-    write_rows(t, "v rows", e.layout.v, e.layout.n_v);
+    if (e.window) t.line("window: %u units", e.window);
+    if (!e.layout.n_sections) t.line("layout: not known");
+    for (unsigned i = 0; i < e.layout.n_sections; i++) {
+        write_section(t, e.layout.section[i], section_name(e.layout.section[i], i));
+    }
 }
 
 /* A value that the user did not set is the model's, whose content is in the scope. */

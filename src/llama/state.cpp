@@ -1,106 +1,82 @@
 /* SPDX-License-Identifier: MIT
  *
- * llama/state.cpp - sequences and their state as bytes.
+ * llama/state.cpp - sequences, and their cells as bytes. See state.hpp.
  *
  * A range is cut out of a sequence by sharing its cells with the scratch sequence, saving that one whole, and letting go of it;
- * it is appended by loading it whole into the scratch sequence and sharing the wanted part with the destination.
+ * it is appended by loading it whole into the scratch sequence and sharing the wanted part with the destination, the last
+ * step, which can't fail.
  *
- * Invariants
- *  (1) The scratch sequence is empty between two calls: a cell that it held would count as used.
- *  (2) Bytes that are not a state of exactly the named cells in this context's layout never reach libllama.
- *  (3) A destination changes only by its last step, the sharing, which can't fail.
- * Threads: [engine]. Not here: whether the bytes are those that were saved; that is the cache's checksum. */
+ * libllama has no call that saves cells without the window rows and the recurrent state that ride along, and none that takes these
+ * off a sequence. strip() does it: a load first removes what the sequence had in the cache it is for. A partial state that is refused
+ * at its first cell therefore removes the window rows, and one of no recurrent state removes that. */
+#include "llama/state.hpp"
+
 #include <cassert>
 #include <climits>
-#include <vector>
-
-#include "llama/priv.hpp"
+#include <cstdlib>
+#include <cstring>
 
 namespace warm {
-namespace {
 
-constexpr size_t sample_cells = 5; /* two sizes make a line, a third proves it, and a warm-up needs no more */
-
-bool admitted(const engine &e, int32_t seq) {
-    return seq >= 0 && seq < e.scratch;
+bool set_state(engine &e, int32_t seq, const void *src, size_t bytes, llama_state_seq_flags flags) {
+    captured_log log(true);
+    return llama_state_seq_set_data_ext(e.ctx.get(), static_cast<const uint8_t *>(src), bytes, seq, flags) == bytes;
 }
 
-void empty_scratch(engine &e) {
-    llama_memory_seq_rm(e.mem, e.scratch, -1, -1);
-}
-
-size_t size_of_range(engine &e, int32_t seq, int32_t p0, int32_t p1) {
-    llama_memory_seq_cp(e.mem, seq, e.scratch, p0, p1);
-    size_t bytes = llama_state_seq_get_size_ext(e.ctx.get(), e.scratch, LLAMA_STATE_SEQ_FLAGS_NONE);
-    empty_scratch(e);
-    return bytes;
-}
-
-/* The sample is what the context itself says about a few cells; the layout holds if it also foretells other sizes. */
-bool learn_from(engine &e, int32_t seq) {
-    const size_t bytes = llama_state_seq_get_size_ext(e.ctx.get(), seq, LLAMA_STATE_SEQ_FLAGS_NONE);
-    std::vector<uint8_t> blob(bytes);
-    if (llama_state_seq_get_data_ext(e.ctx.get(), blob.data(), bytes, seq, LLAMA_STATE_SEQ_FLAGS_NONE) != bytes) return false;
-    int rc = warm__blob_learn(&e.layout, blob.data(), bytes, 0, sample_cells, llama_n_ctx(e.ctx.get()));
-    if (rc == WARM_ENOMEM) throw std::bad_alloc();
-    if (rc) return false;
-    for (int32_t n = 1; n < (int32_t)sample_cells; n++) {
-        if (size_of_range(e, seq, 1, 1 + n) != warm__blob_bytes(&e.layout, (size_t)n)) {
-            warm__blob_free(&e.layout);
-            return false;
-        }
+void strip(engine &e, int32_t seq) {
+    /* one stream, one cell, at position 0, which belongs to no sequence */
+    static const uint32_t refused[] = {WARM__BLOB_MAGIC, 0, 1, 1, 0, 0};
+    if (has_rows(e) && set_state(e, seq, refused, sizeof refused, partial_state)) {
+        fail(WARM_EENGINE, "libllama took a cell that belongs to no sequence");
     }
-    return true;
-}
-
-bool can_cut(const engine &e) {
-    const llama_model *m = e.model.get();
-    return !llama_model_is_recurrent(m) && !llama_model_is_hybrid(m) && llama_model_n_swa(m) <= 0;
-}
-
-} // namespace
-
-void learn_layout(engine &e) {
-    const int32_t n_vocab = llama_vocab_n_tokens(e.vocab);
-    std::vector<llama_token> tokens(sample_cells);
-    for (size_t i = 0; i < tokens.size(); i++) tokens[i] = (llama_token)(i * 7 % (size_t)n_vocab);
-    decode_plain(e, tokens, 0, 0);
-    e.info_.state = can_cut(e) && learn_from(e, 0) ? WARM_STATE_RANGES : WARM_STATE_WHOLE;
-    llama_memory_clear(e.mem, true);
-    llama_perf_context_reset(e.ctx.get());
-    if (e.info_.state == WARM_STATE_WHOLE) {
-        warm_log_warn("llama", "%s: its state can't be cut into ranges; it is served without the prompt cache", e.desc.c_str());
+    if (has_tail(e) && !set_state(e, seq, e.no_tail.data(), e.no_tail.size(), partial_state)) {
+        fail(WARM_EENGINE, "libllama refused an empty state");
     }
+}
+
+host_bytes host_memory(size_t bytes) {
+    host_bytes p(static_cast<uint8_t *>(warm_malloc(bytes)));
+    if (!p) throw std::bad_alloc();
+    return p;
+}
+
+void check_range(const engine &e, int32_t seq, int32_t first, size_t n, int32_t p0, int32_t p1) {
+    if (!admitted(e, seq) || first < 0 || n > (size_t)(INT_MAX - first) || p0 < first || p1 <= p0 || p1 > first + (int32_t)n) {
+        fail(WARM_EINVAL, "%d..%d of a state of %zu units at %d can't be appended to sequence %d", p0, p1 - 1, n, first, seq);
+    }
+}
+
+void check_form(const engine &e, const warm__blob_form &f, const void *src, size_t bytes) {
+    warm_err why = {0, {0}};
+    if (warm__blob_check(&e.layout, &f, src, bytes, &why)) throw failure(why.code, why.text);
+}
+
+warm__blob_form cells_form(int32_t first, size_t n) {
+    warm__blob_form f = {};
+    f.cells[0] = {first, n};
+    return f;
 }
 
 void seq_rm(warm_engine *we, int32_t seq, int32_t p0, int32_t p1) {
     engine &e = *of(we);
     assert(admitted(e, seq));
+    seq_state &held = e.held[(size_t)seq];
+    const bool to_end = p1 < 0 || p1 >= held.end;
+    if (p0 >= held.end || (p1 >= 0 && p1 <= p0)) return;
     guard(nullptr, WARM_EENGINE, [&] {
         /* a state that can't be cut is removed whole: half of it would be silently wrong */
-        if (!llama_memory_seq_rm(e.mem, seq, p0, p1)) llama_memory_seq_rm(e.mem, seq, -1, -1);
+        if (p0 <= 0 && to_end) {
+            drop(e, seq);
+        } else if (e.info_.state > WARM_STATE_WINDOW || !llama_memory_seq_rm(e.mem, seq, p0, to_end ? -1 : p1)) {
+            drop(e, seq);
+        } else if (to_end) {
+            held.end = p0;
+        }
         return 0;
     });
 }
 
-bool can_continue(warm_engine *we, int32_t seq, int32_t n) {
-    engine &e = *of(we);
-    assert(admitted(e, seq));
-    const int32_t end = llama_memory_seq_pos_max(e.mem, seq) + 1;
-    return e.info_.state == WARM_STATE_RANGES ? n <= end : n == end;
-}
-
-int fork(warm_engine *we, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err) {
-    engine &e = *of(we);
-    assert(admitted(e, src) && admitted(e, dst));
-    if (complete && !can_continue(we, src, n))
-        return warm_err_set(err, WARM_ENOTFOUND, "sequence %d can't be continued at %d", src, n);
-    return guard(err, WARM_EENGINE, [&] {
-        llama_memory_seq_cp(e.mem, src, dst, 0, n);
-        return 0;
-    });
-}
-
+/* What libllama says, which of several caches is the part that all of them have. */
 void seq_range(warm_engine *we, int32_t seq, int32_t *min, int32_t *max) {
     engine &e = *of(we);
     assert(admitted(e, seq));
@@ -109,27 +85,35 @@ void seq_range(warm_engine *we, int32_t seq, int32_t *min, int32_t *max) {
 }
 
 void clear(warm_engine *we, bool data) {
-    llama_memory_clear(of(we)->mem, data);
+    engine &e = *of(we);
+    llama_memory_clear(e.mem, data);
+    std::fill(e.held.begin(), e.held.end(), seq_state());
 }
 
 size_t state_bytes(const warm_engine *we, size_t n) {
-    return warm__blob_bytes(&of(we)->layout, n);
+    const engine &e = *of(we);
+    const warm__blob_form f = cells_form(0, n);
+    return n && warm_state_has_ranges(e.info_.state) ? warm__blob_bytes(&e.layout, &f) : 0;
 }
 
 static int64_t save(engine &e, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap) {
     if (!warm_state_has_ranges(e.info_.state)) fail(WARM_ENOTSUP, "the state of this model can't be cut into ranges");
-    const size_t bytes = warm__blob_bytes(&e.layout, n);
+    const size_t bytes = state_bytes(&e, n);
     if (!admitted(e, seq) || p0 < 0 || !n || n > e.layout.max_cells || n > (size_t)(INT_MAX - p0) || cap < bytes) {
         fail(WARM_EINVAL, "can't save %zu units at %d of sequence %d into %zu bytes", n, p0, seq, cap);
     }
     const int32_t p1 = p0 + (int32_t)n;
-    if (llama_memory_seq_pos_min(e.mem, seq) > p0 || llama_memory_seq_pos_max(e.mem, seq) < p1 - 1) {
-        fail(WARM_EINVAL, "sequence %d does not hold %d..%d", seq, p0, p1 - 1);
-    }
+    if (e.held[(size_t)seq].end < p1) fail(WARM_EINVAL, "sequence %d does not hold %d..%d", seq, p0, p1 - 1);
     llama_memory_seq_cp(e.mem, seq, e.scratch, p0, p1);
-    const size_t written =
-        llama_state_seq_get_data_ext(e.ctx.get(), static_cast<uint8_t *>(dst), bytes, e.scratch, LLAMA_STATE_SEQ_FLAGS_NONE);
-    empty_scratch(e);
+    size_t written = 0;
+    try {
+        strip(e, e.scratch);
+        written = get_state(e, e.scratch, dst, bytes, whole_state);
+    } catch (...) {
+        drop(e, e.scratch);
+        throw;
+    }
+    drop(e, e.scratch);
     if (written != bytes) fail(WARM_EENGINE, "%zu units of sequence %d gave %zu bytes of state, not %zu", n, seq, written, bytes);
     return (int64_t)written;
 }
@@ -143,33 +127,21 @@ int64_t state_save(warm_engine *we, int32_t seq, int32_t p0, size_t n, void *dst
     return rc ? rc : written;
 }
 
-/* After the layout was checked, a refusal has one cause left: no cells. Its log lines are then no news. */
-static bool load_scratch(engine &e, const void *src, size_t bytes) {
-    captured_log log(true);
-    const auto *p = static_cast<const uint8_t *>(src);
-    return llama_state_seq_set_data_ext(e.ctx.get(), p, bytes, e.scratch, LLAMA_STATE_SEQ_FLAGS_NONE) == bytes;
-}
-
 static int load(engine &e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1) {
     if (!warm_state_has_ranges(e.info_.state)) fail(WARM_ENOTSUP, "the state of this model can't be cut into ranges");
-    if (!admitted(e, seq) || first < 0 || n > (size_t)(INT_MAX - first) || p0 < first || p1 <= p0 || p1 > first + (int32_t)n) {
-        fail(WARM_EINVAL, "can't append %d..%d of a state that begins at %d to sequence %d", p0, p1 - 1, first, seq);
-    }
-    if (llama_memory_seq_pos_max(e.mem, seq) != p0 - 1) {
-        fail(WARM_EINVAL, "sequence %d ends at %d, not at %d", seq, llama_memory_seq_pos_max(e.mem, seq) + 1, p0);
-    }
-    warm_err why = {0, {0}};
-    if (warm__blob_check(&e.layout, src, bytes, first, n, &why)) throw failure(why.code, why.text);
-    empty_scratch(e);
-    if (!load_scratch(e, src, bytes)) {
-        empty_scratch(e);
+    check_range(e, seq, first, n, p0, p1);
+    seq_state &held = e.held[(size_t)seq];
+    if (held.end != p0) fail(WARM_EINVAL, "sequence %d ends at %d, not at %d", seq, held.end, p0);
+    check_form(e, cells_form(first, n), src, bytes);
+    if (!set_state(e, e.scratch, src, bytes, whole_state)) {
+        drop(e, e.scratch);
         fail(WARM_EFULL, "no %zu free cells", n);
     }
-    const bool arrived =
-        llama_memory_seq_pos_min(e.mem, e.scratch) == first && llama_memory_seq_pos_max(e.mem, e.scratch) == first + (int32_t)n - 1;
-    if (arrived) llama_memory_seq_cp(e.mem, e.scratch, seq, p0, p1);
-    empty_scratch(e);
-    if (!arrived) fail(WARM_EENGINE, "a state of %d..%d arrived elsewhere", first, first + (int32_t)n - 1);
+    /* the scratch sequence has no recurrent state, and sharing none would take that of the destination away */
+    llama_memory_seq_cp(e.mem, e.scratch, seq, p0, p1);
+    drop(e, e.scratch);
+    held.end = p1;
+    held.open = warm_state_has_snapshots(e.info_.state);
     return 0;
 }
 

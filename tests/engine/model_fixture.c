@@ -28,6 +28,7 @@ const char *temp_path(const char *name) {
         snprintf(folder, sizeof folder, "/tmp/warm-engine-XXXXXX");
         if (!mkdtemp(folder)) abort();
         atexit(remove_folder);
+        setenv("XDG_CACHE_HOME", folder, 1); /* what the engine remembers goes with it */
     }
     char *p = path[turn++ % 4];
     snprintf(p, sizeof path[0], "%s/%s", folder, name);
@@ -50,6 +51,23 @@ const char *tiny_model(void) {
     static char path[256];
     const char *given = getenv("WARM_TEST_MODEL");
     return given ? given : make_model("dense", path, sizeof path);
+}
+
+const char *tiny_kind(const char *kind) {
+    static struct { char kind[32], path[256]; } made[8];
+    size_t i = 0;
+    while (made[i].kind[0] && strcmp(made[i].kind, kind) != 0) i++;
+    assert_true(i < sizeof made / sizeof made[0]);
+    if (made[i].kind[0]) return made[i].path;
+    char name[64];
+    snprintf(name, sizeof name, "kind-%s.gguf", kind);
+    snprintf(made[i].path, sizeof made[i].path, "%s", temp_path(name));
+    warm_mkmodel_options o = {.kind = kind, .out = made[i].path, .ctx = 4096};
+    if (strstr(kind, "swa")) o.window = TINY_WINDOW;
+    warm_err err = {0};
+    if (warm_mkmodel(&o, &err)) fail_msg("mkmodel %s: %s", kind, err.text);
+    snprintf(made[i].kind, sizeof made[i].kind, "%s", kind);
+    return made[i].path;
 }
 
 const char *tiny_moe(void) {

@@ -18,6 +18,11 @@
 
 const char *tiny_model(void);
 const char *tiny_moe(void); /* always made here */
+
+/* A model of this kind of mkmodel's, made once; sliding windows have TINY_WINDOW units. */
+enum { TINY_WINDOW = 64 };
+const char *tiny_kind(const char *kind);
+
 /* A path in a folder of this process; removed at its end. */
 const char *temp_path(const char *name);
 
