@@ -231,7 +231,6 @@ void warm__policy_touch(warm_cache *c, warm_block *b);
 /* Used at c->tick. */
 void warm__policy_touch_snapshot(warm_cache *c, struct warm__snapshot *s);
 void warm__policy_lost_child(warm_block *b, const warm_block *child);
-void warm__policy_lost_snapshot(warm_block *b, const struct warm__snapshot *s);
 
 /* What is to go next; all NULL: nothing can. */
 struct warm__victim {

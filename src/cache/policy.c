@@ -50,10 +50,6 @@ void warm__policy_lost_child(warm_block *b, const warm_block *child) {
     b->last_use_ns = child->last_use_ns;
 }
 
-void warm__policy_lost_snapshot(warm_block *b, const struct warm__snapshot *s) {
-    if (s->tick > b->tick) b->tick = s->tick;
-}
-
 /* Moves a leaf past some that were used before it; false: there are none. */
 static bool settle(warm_cache *c, warm_block *b) {
     struct warm__link *next = b->order.next;

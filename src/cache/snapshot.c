@@ -110,7 +110,6 @@ void warm__snapshot_unlink(warm_cache *c, struct warm__snapshot *s) {
     }
     warm__link_remove(&s->order);
     c->stats.n_snapshots--;
-    warm__policy_lost_snapshot(up, s);
     warm__tree_leaf(c, up);
     warm__piece_disown(c, s->piece);
     warm__evict_dealloc(c, s, warm__snapshot_bytes(s->n_units));

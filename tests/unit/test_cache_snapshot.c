@@ -190,37 +190,35 @@ static void the_same_snapshot_is_kept_once(void **state) {
     rig_close(&r);
 }
 
-static void a_snapshot_goes_with_the_last_block_that_covers_it(void **state) {
-    (void)state;
+/* Two branches of the trunk [0, 256) that part at 320; the one that comes first in their order, or the other, goes first. */
+static void lose_one_then_the_other(bool first) {
     rig r;
     open_rig(&r);
     warm_scope *s = rig_scope(&r, "a");
-    warm_unit *a = rig_units(1, 400), *b = branch(1, 320, 400, 7000);
-    rig_put(&r, s, a, 400, 16, 1);
-    rig_put(&r, s, b, 400, 16, 1);
-    snap(&r, s, a, 400, 300); /* both cover it */
-    snap(&r, s, a, 400, 320); /* both cover it */
-    snap(&r, s, a, 400, 321);
-    snap(&r, s, a, 400, 256); /* at the end of the block above */
-    warm_path p;
-    warm_cache_lookup(r.cache, s, a, 400, &p);
-    warm_cache_quarantine(r.cache, &p, 330);
-    warm_path_release(r.cache, &p);
-    assert_int_equal(rig_check(&r).n_snapshots, 3);
-    assert_int_equal(rig_resume(&r, s, b, 400, 1), 320);
-    warm_cache_lookup(r.cache, s, b, 400, &p);
-    warm_cache_quarantine(r.cache, &p, 330);
-    warm_path_release(r.cache, &p);
-    assert_int_equal(rig_check(&r).n_snapshots, 1);
-    assert_int_equal(rig_resume(&r, s, b, 400, 1), 256);
-    warm_cache_lookup(r.cache, s, b, 400, &p);
-    warm_cache_quarantine(r.cache, &p, 0);
-    warm_path_release(r.cache, &p);
-    warm_cache_stats st = rig_check(&r);
-    assert_int_equal(st.n_snapshots + st.snapshot_bytes, 0);
+    warm_unit *a = rig_units(1, 400), *b = branch(1, 320, 400, 7000), *one = first ? a : b, *other = first ? b : a;
+    rig_put(&r, s, one, 400, 16, 1);
+    rig_put(&r, s, other, 400, 16, 1);
+    static const size_t at[] = {300, 320, 321, 256}; /* covered by both, by both, by one; the trunk's own */
+    for (size_t i = 0; i < 4; i++) snap(&r, s, one, 400, at[i]);
+    static const struct { size_t quarantine, n_left, resume; } steps[] = {{330, 3, 320}, {330, 1, 256}, {0, 0, 0}};
+    for (size_t i = 0; i < 3; i++) {
+        warm_path p;
+        warm_cache_lookup(r.cache, s, i ? other : one, 400, &p);
+        warm_cache_quarantine(r.cache, &p, steps[i].quarantine);
+        warm_path_release(r.cache, &p);
+        assert_int_equal(rig_check(&r).n_snapshots, steps[i].n_left);
+        assert_int_equal(rig_resume(&r, s, other, 400, 1), steps[i].resume);
+    }
+    assert_int_equal(rig_check(&r).snapshot_bytes, 0);
     free(a);
     free(b);
     rig_close(&r);
+}
+
+static void a_snapshot_goes_with_the_last_block_that_covers_it(void **state) {
+    (void)state;
+    lose_one_then_the_other(true);
+    lose_one_then_the_other(false);
 }
 
 static void the_least_recently_used_goes_first_of_blocks_and_snapshots(void **state) {

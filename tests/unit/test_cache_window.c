@@ -228,6 +228,31 @@ static void held_rows_stay(void **state) {
     rig_close(&r);
 }
 
+static void held_rows_are_stepped_over(void **state) {
+    (void)state;
+    rig r;
+    open_rig(&r);
+    warm_scope *s = rig_scope(&r, "a");
+    warm_unit *u = rig_units(1, 64);
+    rig_put(&r, s, u, 64, 16, 1);
+    put(&r, s, 2, 64);
+    warm_path p;
+    warm_resume m;
+    warm_cache_lookup(r.cache, s, u, 64, &p);
+    assert_int_equal(warm_cache_resume(r.cache, &p, &m), 0);
+    assert_int_equal(resume(&r, s, 2, 64), 64);
+    for (size_t left = 7; left >= 4; left--) {
+        evict(&r);
+        assert_int_equal(rig_check(&r).n_windows, left);
+        rig_verify_resume(&r, &m, u, 1);
+        assert_int_equal(rig_resume(&r, s, u, 64, 1), 64);
+    }
+    assert_int_equal(resume(&r, s, 2, 64), 0);
+    warm_resume_release(r.cache, &m);
+    free(u);
+    rig_close(&r);
+}
+
 static void a_view_alone_keeps_rows_where_they_are(void **state) {
     (void)state;
     rig r;
@@ -268,9 +293,9 @@ static void a_longer_last_piece_takes_over_the_mark(void **state) {
     open_rig(&r);
     warm_scope *s = rig_scope(&r, "a");
     put(&r, s, 1, 70);
-    put(&r, s, 2, 70);
     assert_int_equal(resume(&r, s, 1, 70), 70);
     put(&r, s, 1, 80); /* replaces [64, 70) by [64, 80) */
+    put(&r, s, 2, 70);
     for (size_t i = 0; i < 5; i++) evict(&r);
     assert_int_equal(rig_check(&r).n_windows, 5);
     assert_int_equal(resume(&r, s, 1, 80), 80);
@@ -417,8 +442,9 @@ static void a_second_save_of_a_range_gives_its_rows_to_the_first(void **state) {
 static void both_extents_come_or_none(void **state) {
     (void)state;
     rig r;
-    rig_open_kind(&r, AMPLE, 2, WINDOW, false); /* the second reserve fails */
+    rig_open_kind(&r, AMPLE, 4, WINDOW, false); /* the fourth reserve fails */
     warm_scope *s = rig_scope(&r, "a");
+    put(&r, s, 2, 16);
     size_t before = r.budget.used_bytes;
     warm_unit *u = rig_units(1, 16);
     warm_path p;
@@ -428,7 +454,7 @@ static void both_extents_come_or_none(void **state) {
     assert_int_equal(r.budget.used_bytes, before);
     assert_int_equal(warm_cache_save_begin(r.cache, &p, 0, 16, 16, AMPLE - 8192, 8193, &save), WARM_EFULL);
     assert_int_equal(warm_cache_save_begin(r.cache, &p, 0, 16, 16, 64, SIZE_MAX, &save), WARM_EFULL);
-    assert_int_equal(rig_check(&r).budget_used_bytes, before);
+    assert_int_equal(rig_check(&r).budget_used_bytes, before); /* nothing was evicted for them, either */
     warm_path_release(r.cache, &p);
     free(u);
     rig_close(&r);
@@ -467,6 +493,7 @@ int main(void) {
         cmocka_unit_test(marked_rows_and_blocks_go_by_their_last_use),
         cmocka_unit_test(a_mark_keeps_the_rows_before_a_position),
         cmocka_unit_test(held_rows_stay),
+        cmocka_unit_test(held_rows_are_stepped_over),
         cmocka_unit_test(a_view_alone_keeps_rows_where_they_are),
         cmocka_unit_test(a_longer_last_piece_takes_over_the_mark),
         cmocka_unit_test(siblings_share_the_rows_of_a_shared_piece),
