@@ -2,8 +2,11 @@
  *
  * llama/mkmodel_gemma.c - attention over a sliding window (Gemma 3).
  *
- * Norms behind each part make what it adds a constant, so the stream's size needs no measuring, and a token's share in it does not
- * shrink with the number of tokens attended to. Embeddings are divided by what the architecture multiplies them with.
+ * Norms behind each part make what it adds a constant, so the stream's size needs hardly any measuring, and what attention adds does
+ * not shrink with the number of tokens attended to. Embeddings are divided by what the architecture multiplies them with. The window
+ * is far shorter than the prompts of tests, and every 3rd layer attends to everything instead of Gemma's 6th: what is behind the
+ * window then comes in early enough for the layers above to spread it (with the 6th alone, a token 500 to 1000 back stood out
+ * from the noise by 1; with the 3rd, it moves some logit by 4 times the noise and more).
  * Threads: none. */
 #include <math.h>
 

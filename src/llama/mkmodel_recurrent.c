@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
  * llama/mkmodel_recurrent.c - recurrent layers: short convolutions (LFM2), state spaces (Mamba-2, Granite 4 hybrid).
+ *
+ * Hybrids have one attention layer with one key/value head, and the other layers' state weighs more than 1000 tokens of it, as in
+ * large models. LFM2's own convolutions span 3 tokens, which is next to nothing; here they span 256, and what a token weighs falls
+ * with its age: were all alike, a short prompt would fill little of the span, the residual stream would be smaller at its beginning
+ * than later on, and answers would end after 3 tokens.
+ *
+ * A state space's heads forget at rates from 1/12 to 1/1600 per token, each half of the one before; the norm behind it makes what it
+ * adds independent of how much has gathered. The part that is remembered has to be 0 on average over tokens, or what tokens have in
+ * common would gather instead of what tells them apart: that is what the bias of its convolution is for.
+ *
+ * Measured on 1024 tokens, one changed, the greatest change of a logit against the noise of chunking: Mamba-2 0.4 and more at
+ * any distance, 500 times the noise; Granite 0.3, 90 times; LFM2 0.2 up to 300 back, 60 times, and 0.02 at 1000, 6 times. With
+ * a window LFM2 sees at most 3 convolutions and a window far, 892 tokens.
  * Threads: none. */
 #include <math.h>
 
@@ -8,12 +21,11 @@
 
 #define CONV_OUT_GAIN 2.0f
 
-/* State spaces. */
 #define SSM_OUT_GAIN  2.0f
 #define SSM_CONV_GAIN 0.5f
-#define SSM_CONV_BIAS (-0.13f) /* silu of a normal value of that gain is 0 on average with it */
-#define SSM_STEP_BIAS (-3.0f)
-#define SSM_DECAY     (-1.0f)
+#define SSM_CONV_BIAS (-0.13f) /* makes the silu behind it 0 on average, given that gain */
+#define SSM_STEP_BIAS (-3.0f)  /* a step of 0.08 on average: softplus of this and a normal value */
+#define SSM_DECAY     (-1.0f)  /* per step, of the first head */
 enum { SSM_HEADS = 8 };
 
 static void convolution(warm__mk_model *m, uint32_t layer) {

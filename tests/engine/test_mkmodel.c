@@ -3,6 +3,7 @@
  * tests/engine/test_mkmodel.c - made models: the same bytes for the same seed, what libllama reads in them, how they
  * behave, and what is refused. */
 #include <fcntl.h>
+#include <llama.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,16 @@
 #include "llama/mkmodel.h"
 
 enum { PROMPT = 256, TOP_K = 40 };
+
+/* With the layers that show what the kind is; what a changed token does stands out that many times from the noise of chunking. */
+static const struct made_kind {
+    const char *kind, *arch;
+    uint32_t layers;
+    float stands_out;
+} kinds[] = {{"dense", "qwen3", 2, 2},       {"moe", "qwen3moe", 4, 2}, {"swa", "gemma3", 6, 2},
+             {"recurrent", "mamba2", 4, 20}, {"hybrid", "lfm2", 4, 20}, {"hybrid-ssm", "granitehybrid", 6, 20},
+             {"hybrid-swa", "lfm2", 4, 20}};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 /* Small enough to be made and loaded often under ASan. */
 static warm_mkmodel_options small(const char *kind, const char *file) {
@@ -67,18 +78,20 @@ static void digest_of_file(const char *path, char hex[65]) {
 
 static void same_seed_same_bytes(void **state) {
     (void)state;
-    char a[65], b[65], other[65];
-    warm_mkmodel_options o = small("dense", "a.gguf");
-    make(&o);
-    digest_of_file(o.out, a);
-    o.out = temp_path("b.gguf");
-    make(&o);
-    digest_of_file(o.out, b);
-    assert_string_equal(a, b);
-    o.seed = 1;
-    make(&o);
-    digest_of_file(o.out, other);
-    assert_string_not_equal(a, other);
+    for (size_t i = 0; i < N_KINDS; i++) {
+        char a[65], b[65], other[65];
+        warm_mkmodel_options o = small(kinds[i].kind, "a.gguf");
+        make(&o);
+        digest_of_file(o.out, a);
+        o.out = temp_path("b.gguf");
+        make(&o);
+        digest_of_file(o.out, b);
+        assert_string_equal(a, b);
+        o.seed = 1;
+        make(&o);
+        digest_of_file(o.out, other);
+        assert_string_not_equal(a, other);
+    }
 }
 
 /* The last layer's last matrix, found from the end of the file, does not depend on the vocabulary. Its digest changes with the
@@ -188,11 +201,11 @@ static float greatest_change(const float *a, const float *b, size_t n) {
 /* What exactness tests rely on: a token far back is felt, well above what chunking may change. */
 static void logits_depend_on_the_whole_prompt(void **state) {
     (void)state;
-    static const uint32_t layers[] = {2, 4};
-    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
-        warm_mkmodel_options o = small(i ? "moe" : "dense", "depends.gguf");
-        o.layers = layers[i];
+    for (size_t i = 0; i < N_KINDS; i++) {
+        warm_mkmodel_options o = small(kinds[i].kind, "depends.gguf");
+        o.layers = kinds[i].layers;
         warm_engine *e = open_made(&o);
+        assert_string_equal(e->info->arch, kinds[i].arch);
         int32_t tokens[PROMPT];
         some_tokens(e, tokens, PROMPT, 5);
         float *before = decode(e, 0, tokens, 0, PROMPT, PROMPT);
@@ -205,12 +218,82 @@ static void logits_depend_on_the_whole_prompt(void **state) {
             e->ops->clear(e, false);
             float *after = decode(e, 0, tokens, 0, PROMPT, PROMPT);
             float change = greatest_change(before, after, e->info->n_vocab);
-            if (change < 0.1f || change < 2 * noise) fail_msg("token %d: %g, noise %g", changed[k], change, noise);
+            if (!(change >= 0.1f && change >= kinds[i].stands_out * noise)) {
+                fail_msg("%s, token %d: %g, noise %g", o.kind, changed[k], change, noise);
+            }
             free(after);
             tokens[changed[k]] = kept;
         }
         free(before);
         free(noisy);
+        e->ops->close(e);
+    }
+}
+
+static float *logits_with_window(const char *kind, uint32_t window, int32_t n) {
+    warm_mkmodel_options o = small(kind, "window.gguf");
+    o.window = window;
+    warm_engine *e = open_made(&o);
+    int32_t tokens[PROMPT];
+    some_tokens(e, tokens, PROMPT, 5);
+    float *logits = decode(e, 0, tokens, 0, n, n);
+    e->ops->close(e);
+    return logits;
+}
+
+/* One row too few must not hide behind all the others. */
+static void the_oldest_row_of_a_window_counts(void **state) {
+    (void)state;
+    enum { WINDOW = 128, N_VOCAB = 32064 };
+    static const char *const with_window[] = {"swa", "hybrid-swa"};
+    for (size_t i = 0; i < 2; i++) {
+        for (int32_t n = WINDOW - 1; n <= WINDOW; n++) {
+            float *full = logits_with_window(with_window[i], WINDOW, n);
+            float *less = logits_with_window(with_window[i], WINDOW - 1, n);
+            float change = greatest_change(full, less, N_VOCAB);
+            if ((n == WINDOW) != (change > 0.0f)) fail_msg("%s, %d tokens: %g", with_window[i], n, change);
+            free(full);
+            free(less);
+        }
+    }
+}
+
+struct weights {
+    size_t snapshot, whole;
+};
+
+static struct weights weigh(struct llama_context *ctx, int32_t *tokens, int32_t n) {
+    llama_memory_clear(llama_get_memory(ctx), false);
+    assert_int_equal(llama_decode(ctx, llama_batch_get_one(tokens, n)), 0);
+    return (struct weights){llama_state_seq_get_size_ext(ctx, 0, LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY),
+                            llama_state_seq_get_size_ext(ctx, 0, 0)};
+}
+
+/* As in real ones, so that where to take snapshots is a question. */
+static void recurrent_state_weighs_1000_tokens_of_attention(void **state) {
+    (void)state;
+    static const char *const recurrent[] = {"recurrent", "hybrid", "hybrid-ssm", "hybrid-swa"};
+    for (size_t i = 0; i < 4; i++) {
+        warm_mkmodel_options o = small(recurrent[i], "weight.gguf");
+        o.layers = 0;
+        warm_engine *e = open_made(&o); /* for what it loads and registers, too */
+        int32_t tokens[PROMPT];
+        some_tokens(e, tokens, PROMPT, 5);
+        struct llama_model *model = llama_model_load_from_file(o.out, llama_model_default_params());
+        assert_non_null(model);
+        struct llama_context_params params = llama_context_default_params();
+        params.n_ctx = PROMPT;
+        params.n_threads = params.n_threads_batch = 1;
+        struct llama_context *ctx = llama_init_from_model(model, params);
+        assert_non_null(ctx);
+        /* Between these two no window fills up. */
+        struct weights few = weigh(ctx, tokens, 40), more = weigh(ctx, tokens, 100);
+        size_t per_token = (more.whole - more.snapshot - (few.whole - few.snapshot)) / 60;
+        if (strcmp(o.kind, "hybrid-swa") != 0) assert_int_equal(few.snapshot, more.snapshot);
+        if (few.snapshot < 1000 * per_token) fail_msg("%s: %zu of %zu", o.kind, few.snapshot, per_token);
+        assert_in_range(few.snapshot, 100000, 1000000);
+        llama_free(ctx);
+        llama_model_free(model);
         e->ops->close(e);
     }
 }
@@ -233,9 +316,9 @@ static int32_t best_of(const float *logits, size_t n, int32_t except) {
 static void turns_end_and_greedy_text_goes_on(void **state) {
     (void)state;
     enum { STEPS = 64, DISTINCT_MIN = 16 };
-    static const char *const kinds[] = {"dense", "moe"};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        warm_mkmodel_options o = small(kinds[i], "turns.gguf");
+    for (size_t i = 0; i < N_KINDS; i++) {
+        warm_mkmodel_options o = small(kinds[i].kind, "turns.gguf");
+        o.layers = kinds[i].layers;
         warm_engine *e = open_made(&o);
         int32_t tokens[PROMPT + STEPS];
         size_t n_near = 0, n_best = 0, n_distinct = 0, n_vocab = e->info->n_vocab;
@@ -323,6 +406,23 @@ static void impossible_options_are_refused_with_a_sentence(void **state) {
     o.kv_heads = 0;
     o.layers = 513;
     refused(o, WARM_EINVAL, "--layers is 1 to 512");
+    o.layers = 1;
+    o.kind = "swa";
+    refused(o, WARM_EINVAL, "--layers is 2 or more");
+    o.layers = 0;
+    o.window = 1;
+    refused(o, WARM_EINVAL, "--window is 2 to");
+    o.window = 128;
+    o.kind = "dense";
+    refused(o, WARM_EINVAL, "--window means nothing for a model of kind dense");
+    o.window = 0;
+    o.kind = "hybrid";
+    o.heads = 3;
+    refused(o, WARM_EINVAL, "3 can't share 64");
+    o.kind = "recurrent";
+    refused(o, WARM_EINVAL, "--heads means nothing for a model of kind recurrent");
+    o.kind = "dense";
+    o.heads = 0;
     o.layers = 0;
     assert_int_equal(access(o.out, F_OK), -1);
     o.out = temp_path("no/such/folder.gguf");
@@ -368,6 +468,18 @@ static void the_command_line_sets_every_option(void **state) {
     make(&o);
     digest_of_file(out, by_call);
     assert_string_equal(by_line, by_call);
+    assert_int_equal(run((const char *[]){"hybrid-swa", out, "--vocab", "phi-3", "--window", "32", "--conv", "8", NULL}), 0);
+    digest_of_file(out, by_line);
+    o = (warm_mkmodel_options){.kind = "hybrid-swa", .out = out, .vocab = "phi-3", .window = 32, .conv = 8};
+    make(&o);
+    digest_of_file(out, by_call);
+    assert_string_equal(by_line, by_call);
+    assert_int_equal(run((const char *[]){"recurrent", out, "--vocab", "phi-3", "--state", "16", NULL}), 0);
+    digest_of_file(out, by_line);
+    o = (warm_mkmodel_options){.kind = "recurrent", .out = out, .vocab = "phi-3", .state = 16};
+    make(&o);
+    digest_of_file(out, by_call);
+    assert_string_equal(by_line, by_call);
 }
 
 static void wrong_usage_is_status_2_and_failure_is_status_1(void **state) {
@@ -395,6 +507,8 @@ int main(void) {
         cmocka_unit_test(the_engine_reads_what_was_asked_for),
         cmocka_unit_test(every_vocabulary_has_its_template_and_end),
         cmocka_unit_test(logits_depend_on_the_whole_prompt),
+        cmocka_unit_test(the_oldest_row_of_a_window_counts),
+        cmocka_unit_test(recurrent_state_weighs_1000_tokens_of_attention),
         cmocka_unit_test(turns_end_and_greedy_text_goes_on),
         cmocka_unit_test(generated_text_is_tokenised_back_to_the_same_tokens),
         cmocka_unit_test(impossible_options_are_refused_with_a_sentence),
