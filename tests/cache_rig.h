@@ -201,8 +201,10 @@ static inline void rig_verify_resume(rig *r, const warm_resume *m, const warm_un
 static inline size_t rig_resume(rig *r, warm_scope *s, const warm_unit *units, size_t n, uint64_t seed) {
     warm_path p;
     warm_resume m;
+    size_t asked = warm_cache_match_resume(r->cache, s, units, n);
     warm_cache_lookup(r->cache, s, units, n, &p);
     assert_int_equal(warm_cache_resume(r->cache, &p, &m), 0);
+    assert_int_equal(m.path.n_units, asked);
     assert_null(p.block_);
     rig_verify_resume(r, &m, units, seed);
     size_t q = m.path.n_units;

@@ -6,19 +6,22 @@
  * A block holds up to WARM_BLOCK_UNITS units and its state as pieces: piece k of a block covers its units
  * [k*piece_units, (k+1)*piece_units), the last piece may be short. Pieces are immutable and refcounted; sibling blocks that
  * share whole pieces share them by reference.
- * Not every position of a path is a resume point. With a window, the units before it need their window rows: a second, separately evictable half of their
- * pieces. With snapshots, one taken at exactly that position is needed: an object of its own, a child of the full block before the position that holds the
- * units between the two, so it belongs to that prefix whatever blocks cover it; it goes before the last block that covers it goes.
+ * Not every position of a path is a resume point, where a sequence can go on. With a window, the units before it need their window rows: a
+ * second half of their pieces that can be evicted and put back alone. With snapshots, one taken at exactly that position is
+ * needed: an object of its own, a child of the last full block that ends there or before, which holds the units between the two. So
+ * it belongs to that prefix, whatever blocks cover it.
  *
  * Invariants
  *  (1) A match is exact to the unit and was compared unit by unit.
  *  (2) No block's units are a prefix of a sibling's: children of one parent are ordered by their units, and the longest common
  *      prefix with a prompt is found among the two neighbours of its place in that order.
- *  (3) Only a block without children and without pins is evicted. A pinned path stays whole until released; a block found
- *      damaged is unlinked at once (nothing finds it any more) and freed when its last pin goes.
+ *  (3) Only a block without children, snapshots and pins is evicted, and only window rows and snapshots that nobody holds. A pinned
+ *      path stays whole until released; a block found damaged is unlinked at once (nothing finds it any more) and freed when its
+ *      last pin goes.
  *  (4) Everything in host memory (extents with slack, units, nodes, child arrays) is taken from the budget before it is
  *      allocated; the sum never exceeds the limit.
  *  (5) Bytes are sealed with a checksum after they were written and verified before they are handed to an engine.
+ *  (6) A snapshot goes before the last block that covers it. Window rows and snapshots are damaged and lost alone: what they need stays.
  *
  * Threads: every function is [engine] (the thread that owns the tree) unless marked [any].
  * Not here: engines, time slices, plans (sched/). */
@@ -123,7 +126,7 @@ void warm_cache_quarantine_snapshot(warm_cache *c, const warm_path *p);
 
 /* ---- resume points ---- */
 
-/* A pinned resume point: its blocks (path.n_units is the position), window rows and snapshot stay until it is released. All zero = none. */
+/* A pinned resume point at position path.n_units: its blocks, window rows and snapshot stay until it is released. All zero = none. */
 typedef struct warm_resume {
     warm_path path;
     warm_piece_view *window; /* the pieces that hold units n_units-window+1..n_units-1, in order */
@@ -131,13 +134,16 @@ typedef struct warm_resume {
     warm_piece_view snapshot; /* piece NULL: none is needed. start = n_units, n_units = 0 */
 } warm_resume;
 
-/* The last resume point at or before p->n_units; without window and snapshots that is p->n_units, and position 0 always is one. Takes the
- * path over (zeroes *p). Marks what it holds as used now. WARM_ENOMEM: *p is released, *out zero. */
+/* The last resume point at or before p->n_units; without window and snapshots that is p->n_units, and position 0 always is one.
+ * Takes the path over (zeroes *p). Marks what it holds as used now. WARM_ENOMEM: *p is released, *out zero. */
 WARM_MUST_USE int warm_cache_resume(warm_cache *c, warm_path *p, warm_resume *out);
 void warm_resume_release(warm_cache *c, warm_resume *r); /* zeroes *r; releasing a zero one is allowed */
 
-/* Marks the window rows before position pos <= p->n_units, as far as they are there, as those of a likely resume point, used now. Rows without a
- * mark are evicted first. */
+/* Position of the last resume point of units[0..n) as far as they are in the tree. Changes nothing, pins nothing. */
+size_t warm_cache_match_resume(const warm_cache *c, const warm_scope *s, const warm_unit *units, size_t n);
+
+/* Marks the window rows before position pos <= p->n_units, as far as they are there, as those of a likely resume point, used now,
+ * as is the path. Rows without a mark are evicted first. */
 void warm_cache_mark(warm_cache *c, const warm_path *p, size_t pos);
 
 typedef struct warm_snapshot {
@@ -148,8 +154,9 @@ typedef struct warm_snapshot {
 
 /* Makes room and hands out memory for a snapshot. WARM_EFULL as warm_cache_save_begin; what a path pins is not evicted. */
 WARM_MUST_USE int warm_cache_snapshot_begin(warm_cache *c, size_t bytes, warm_snapshot *out);
-/* Puts it at position 0 < pos <= p->n_units of the path, used now. Consumes *s, also on failure. v as in warm_cache_save_commit. If there is one
- * already, that is a success, too. WARM_EFULL, WARM_ENOMEM: room for its node was not to be had; WARM_EAGAIN: the path was unlinked. */
+/* Puts it at position 0 < pos <= p->n_units of the path, used now, as is the path. Consumes *s, also on failure. v as in
+ * warm_cache_save_commit. If there is one already, that is a success, too, and v views that. WARM_EFULL, WARM_ENOMEM: room for its node was
+ * not to be had; WARM_EAGAIN: the path was unlinked. */
 WARM_MUST_USE int warm_cache_snapshot_commit(warm_cache *c, const warm_path *p, size_t pos, warm_snapshot *s, warm_piece_view *v);
 void warm_cache_snapshot_abort(warm_cache *c, warm_snapshot *s);
 /* Position of the last snapshot at or before pos <= p->n_units of the path, 0 = none. Changes nothing. */
@@ -178,24 +185,27 @@ typedef struct warm_save {
     warm_piece *piece_;
 } warm_save;
 
-/* Makes room (evicting) and hands out memory for the range given by warm_cache_next_piece. bytes may be 0: the piece then only says that its
- * units are known. WARM_EFULL when everything that is left is pinned or larger than the budget. The blocks of p are not evicted. */
+/* Makes room (evicting) and hands out memory for the range given by warm_cache_next_piece. bytes may be 0: the piece then only says
+ * that its units are known. window_bytes is 0 in a cache without a window, and where the rows are not to be had. WARM_EFULL when everything
+ * that is left is pinned or larger than the budget. The blocks of p are not evicted. */
 WARM_MUST_USE int warm_cache_save_begin(warm_cache *c, const warm_path *p, size_t start, size_t count, size_t piece_units,
                                         size_t bytes, size_t window_bytes, warm_save *out);
 /* Gives the window half back: its rows were not to be had. */
 void warm_cache_save_without_window(warm_cache *c, warm_save *s);
 /* Puts the piece into the tree behind p and moves p to start + count. units[0..start+count) are the sequence's. Consumes *s, also on
  * failure. If v is not NULL it receives a reference to the piece, for sealing it. If the tree got the range from elsewhere meanwhile, that
- * is a success, too, and a piece of the same range that has lost its window rows gets these. On an error the piece is dropped. WARM_EFULL, WARM_ENOMEM: room for the node was not to be had. WARM_EAGAIN: the tree
- * changed so that the piece does not fit any more (its beginning was unlinked, or is in other pieces); go on with warm_cache_advance. */
+ * is a success, too, and its piece of just that range, if it has no window rows, gets these. On an error the piece is dropped.
+ * WARM_EFULL, WARM_ENOMEM: room for the node was not to be had. WARM_EAGAIN: the tree changed so that the piece does not fit any
+ * more (its beginning was unlinked, or is in other pieces); go on with warm_cache_advance. */
 WARM_MUST_USE int warm_cache_save_commit(warm_cache *c, warm_path *p, warm_save *s, const warm_unit *units, warm_piece_view *v);
 void warm_cache_save_abort(warm_cache *c, warm_save *s);
 
-/* Window rows that were evicted can be put back while they are in the context again: [*start, *start + *count) is the first piece behind unit pos,
- * or with it, that lies on the path as a whole and has none. false: there is no such piece. Cost: the blocks between pos and the path's end. */
+/* Window rows that were evicted or never came can be put back while they are in the context. [*start, *start + *count) is the first piece
+ * with unit pos or behind it that has none and lies on the path as a whole; false: there is no such piece. Cost: the blocks between pos and
+ * the path's end. */
 bool warm_cache_next_window(const warm_cache *c, const warm_path *p, size_t pos, size_t *start, size_t *count);
-/* As warm_cache_save_begin, for the window rows of such a piece alone; data is NULL. It is committed behind the same path and aborted as any save; the
- * commit does not move the path; WARM_EAGAIN: the path has other pieces there by now. */
+/* As warm_cache_save_begin, for the window rows of such a piece alone: data is NULL, bytes 0. It is committed with the same path, which
+ * that does not move, or aborted. WARM_EAGAIN at the commit: the path has other pieces there by now. */
 WARM_MUST_USE int warm_cache_save_begin_window(warm_cache *c, size_t start, size_t count, size_t window_bytes, warm_save *out);
 
 /* ---- administration ---- */

@@ -35,6 +35,16 @@ static size_t find_window(const warm_cache *c, const warm_path *p, size_t *n) {
     return q;
 }
 
+size_t warm_cache_match_resume(const warm_cache *c, const warm_scope *s, const warm_unit *units, size_t n) {
+    const warm_block *b = &s->root;
+    size_t n_pieces;
+    warm_path p = {0};
+    warm__tree_descend(&b, &p.n_units, units, n);
+    p.block_ = (warm_block *)b;
+    if (c->window) return find_window(c, &p, &n_pieces);
+    return c->has_snapshots ? warm_cache_snapshot_before(c, &p, p.n_units) : p.n_units;
+}
+
 static int resume_window(warm_cache *c, warm_path *p, warm_resume *out) {
     size_t n, q = find_window(c, p, &n);
     if (n) {

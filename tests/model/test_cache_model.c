@@ -331,10 +331,11 @@ static void op_resume(struct run *x, const struct seq *q) {
     warm_path_clone(x->r.cache, &q->path, &path);
     size_t before = warm_cache_snapshot_before(x->r.cache, &path, path.n_units);
     size_t want = ref_resume(&x->ref, q->doc->scope, q->doc->units, path.n_units);
+    size_t asked = warm_cache_match_resume(x->r.cache, x->scopes[q->doc->scope], q->doc->units, path.n_units);
     assert_int_equal(warm_cache_resume(x->r.cache, &path, &p->resume), 0);
     p->doc = q->doc;
     size_t got = p->resume.path.n_units;
-    assert_true(x->ample ? got == want : got <= want);
+    assert_true(x->ample ? got == want && got == asked : got <= want);
     if (x->ref.kind == SNAPSHOTS) assert_int_equal(got, before);
     read_point(x, p);
     struct seq on = {.doc = q->doc, .path = p->resume.path};

@@ -3,6 +3,8 @@
  * Window rows: where a sequence can go on while they are there, which of them go first, and how they are held, marked and put back. */
 #include "cache_rig.h"
 
+#include <pthread.h>
+
 #define AMPLE  (64u << 20)
 #define WINDOW 64u
 
@@ -390,6 +392,57 @@ static void lost_rows_are_put_back_from_where_a_sequence_goes_on(void **state) {
     rig_close(&r);
 }
 
+static void *seal_and_verify(void *piece) {
+    for (int i = 0; i < 1000; i++) {
+        warm_piece_seal(piece);
+        if (warm_piece_verify(piece)) return piece;
+    }
+    return NULL;
+}
+
+/* The holder of a view may be sealing the piece when its rows come back. */
+static void rows_may_be_put_back_while_another_thread_seals(void **state) {
+    (void)state;
+    rig r;
+    open_rig(&r);
+    warm_scope *s = rig_scope(&r, "a");
+    warm_unit *u = rig_units(1, 64);
+    rig_put(&r, s, u, 64, 64, 1);
+    lose_rows(&r, s, 1, 0);
+    warm_path p;
+    warm_piece_view v;
+    warm_cache_lookup(r.cache, s, u, 64, &p);
+    warm_path_piece(r.cache, &p, 0, &v);
+    assert_null(v.window);
+    pthread_t t;
+    void *wrong;
+    assert_int_equal(pthread_create(&t, NULL, seal_and_verify, v.piece), 0);
+    assert_int_equal(put_back(&r, &p, u, 0), 0);
+    pthread_join(t, &wrong);
+    assert_null(wrong);
+    warm_piece_unref(r.cache, v.piece);
+    warm_path_release(r.cache, &p);
+    assert_int_equal(resume(&r, s, 1, 64), 64);
+    free(u);
+    rig_close(&r);
+}
+
+static void asking_where_to_go_on_is_no_use(void **state) {
+    (void)state;
+    rig r;
+    open_rig(&r);
+    warm_scope *s = rig_scope(&r, "a");
+    warm_unit *u = rig_units(1, 64);
+    rig_put(&r, s, u, 64, 64, 1);
+    put(&r, s, 2, 64);
+    assert_int_equal(warm_cache_match_resume(r.cache, s, u, 64), 64);
+    evict(&r);
+    assert_int_equal(warm_cache_match_resume(r.cache, s, u, 64), 0);
+    assert_int_equal(warm_cache_match(r.cache, s, u, 64), 64);
+    free(u);
+    rig_close(&r);
+}
+
 static void rows_of_pieces_that_are_gone_are_refused(void **state) {
     (void)state;
     rig r;
@@ -499,6 +552,8 @@ int main(void) {
         cmocka_unit_test(siblings_share_the_rows_of_a_shared_piece),
         cmocka_unit_test(damaged_rows_leave_the_state_whole),
         cmocka_unit_test(lost_rows_are_put_back_from_where_a_sequence_goes_on),
+        cmocka_unit_test(rows_may_be_put_back_while_another_thread_seals),
+        cmocka_unit_test(asking_where_to_go_on_is_no_use),
         cmocka_unit_test(rows_of_pieces_that_are_gone_are_refused),
         cmocka_unit_test(a_second_save_of_a_range_gives_its_rows_to_the_first),
         cmocka_unit_test(both_extents_come_or_none),
