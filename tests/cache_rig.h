@@ -170,7 +170,7 @@ static inline int rig_snapshot(rig *r, const warm_path *p, const warm_unit *unit
     int rc = warm_cache_snapshot_begin(r->cache, RIG_SNAPSHOT, &s);
     if (rc) return rc;
     rig_snapshot_bytes(seed, units, pos, s.data, s.bytes);
-    return warm_cache_snapshot_commit(r->cache, p, pos, &s, NULL);
+    return warm_cache_snapshot_commit(r->cache, p, pos, 1, &s, NULL);
 }
 
 /* Everything a resume point offers is whole and right: its blocks, its window rows, its snapshot. */

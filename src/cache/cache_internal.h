@@ -77,6 +77,10 @@ struct warm__snapshot {
     warm_piece *piece;
     struct warm__link order; /* in warm_cache.snapshots */
     uint64_t tick;
+    uint64_t born, last_use; /* in lookups */
+    uint32_t hits;           /* times it was taken up again */
+    bool superseded;         /* there is a later one behind it that a later request has left */
+    double prior;
     uint32_t n_units; /* from the parent's end to its position */
     warm_unit units[];
 };
@@ -205,6 +209,8 @@ void warm__piece_mark_like(warm_cache *c, warm_piece *x, warm_piece *like);
 
 /* snapshot.c */
 /* The longest snapshot below b whose units are a prefix of units[0..n); NULL: none. */
+/* Units that are computed again without it: those behind the one before it. */
+size_t warm__snapshot_gain(const struct warm__snapshot *s);
 struct warm__snapshot *warm__snapshot_find(const warm_block *b, const warm_unit *units, size_t n);
 void warm__snapshot_unlink(warm_cache *c, struct warm__snapshot *s);
 size_t warm__snapshot_bytes(size_t n_units);

@@ -3,8 +3,12 @@
  * cache/policy.c - who is used, and who goes first.
  *
  * The rule, in warm__policy_victim: window rows without a mark first, oldest first; then whatever was used least recently of the coldest
- * leaf, the coldest marked window rows and the coldest snapshot; of those used at the same time what needs the others goes before
- * what is needed. Nothing that somebody holds goes.
+ * leaf and the coldest marked window rows. Nothing that somebody holds goes.
+ * Where snapshots are needed: leaves that no snapshot needs, coldest first, because nobody can be taken up behind them; then the snapshot that is
+ * worth least for its bytes, and its blocks after it. Least recently used is no rule for these: a snapshot is much, so soon the
+ * conversations that take turns do not all fit, and then each would be evicted just before its turn. Its worth is what it saves,
+ * times how often that was asked for, and less the longer it was not; the form and the figures were found by simulation
+ * (bench/snapshots.js). The SAMPLE least recently used ones are compared, so that an eviction's cost is bounded.
  *
  * Of blocks only leaves can go, so only they are listed, coldest first. A use marks the one block it ended in; what stands above is
  * kept by having children, and takes over the stamp of each child it loses. So using a path costs the same however long it is,
@@ -19,6 +23,8 @@
 /* How far a leaf is moved towards its place at once. It goes on from there when it is met again, so an eviction never
  * costs a walk over the whole list. */
 #define SETTLE_STEPS 64
+#define SAMPLE       64u
+#define SUPERSEDED   4
 
 static warm_block *block_at(struct warm__link *l) {
     return WARM__OF(warm_block, order, l);
@@ -85,25 +91,52 @@ static warm_piece *coldest_window(warm_cache *c, bool marked) {
     }
 }
 
-static struct warm__snapshot *coldest_snapshot(warm_cache *c) {
+static double worth(const warm_cache *c, const struct warm__snapshot *s) {
+    double asked = s->prior + s->hits, age = (double)(c->stats.n_lookups - s->last_use + 1);
+    double w = (double)warm__snapshot_gain(s) * asked / (double)s->piece->extent.held_bytes / age;
+    return s->superseded && s->hits <= 1 ? w / SUPERSEDED : w;
+}
+
+static struct warm__snapshot *least_snapshot(warm_cache *c) {
+    struct warm__snapshot *least = NULL;
+    double least_worth = 0;
     if (c->n_spare_snapshots == 0) return NULL;
-    for (;;) {
-        struct warm__snapshot *s = WARM__OF(struct warm__snapshot, order, c->snapshots.next);
-        if (!s->piece->holders) return s;
-        c->tick++;
-        warm__policy_touch_snapshot(c, s);
+    unsigned n = 0;
+    for (struct warm__link *l = c->snapshots.next, *next; l != &c->snapshots && n < SAMPLE; l = next) {
+        next = l->next;
+        struct warm__snapshot *s = WARM__OF(struct warm__snapshot, order, l);
+        if (s->piece->holders) continue;
+        n++;
+        double w = worth(c, s);
+        if (!least || w < least_worth) least = s, least_worth = w;
     }
+    return least;
+}
+
+/* The coldest of the first SAMPLE leaves that nobody can be taken up behind. */
+static warm_block *useless_leaf(warm_cache *c) {
+    unsigned n = 0;
+    for (struct warm__link *l = c->leaves.next; l != &c->leaves && n < SAMPLE; l = l->next) {
+        warm_block *b = block_at(l);
+        if (b->pins) continue;
+        n++;
+        if (!warm__snapshot_needs(b)) return b;
+    }
+    return NULL;
 }
 
 struct warm__victim warm__policy_victim(warm_cache *c) {
+    if (c->has_snapshots) {
+        warm_block *leaf = c->n_evictable ? useless_leaf(c) : NULL;
+        if (leaf) return (struct warm__victim){.block = leaf};
+        struct warm__snapshot *least = least_snapshot(c);
+        if (least) return (struct warm__victim){.snapshot = least};
+        return (struct warm__victim){.block = coldest_leaf(c)};
+    }
     warm_piece *window = coldest_window(c, false);
     if (window) return (struct warm__victim){.window = window};
     window = coldest_window(c, true);
-    struct warm__snapshot *snapshot = coldest_snapshot(c);
     warm_block *block = coldest_leaf(c);
-    uint64_t window_tick = window ? window->window->tick : UINT64_MAX, snapshot_tick = snapshot ? snapshot->tick : UINT64_MAX,
-             block_tick = block ? block->tick : UINT64_MAX;
-    if (block_tick < window_tick && block_tick < snapshot_tick) return (struct warm__victim){.block = block};
-    if (snapshot_tick < window_tick) return (struct warm__victim){.snapshot = snapshot};
+    if (!window || (block && block->tick < window->window->tick)) return (struct warm__victim){.block = block};
     return (struct warm__victim){.window = window};
 }

@@ -80,10 +80,18 @@ size_t warm_cache_snapshot_before(const warm_cache *c, const warm_path *p, size_
     return x ? x->piece->start : 0;
 }
 
+size_t warm__snapshot_gain(const struct warm__snapshot *s) {
+    const struct warm__snapshot *x = s->n_units ? warm__snapshot_find(s->parent, s->units, s->n_units - 1) : NULL;
+    for (const warm_block *b = s->parent; !x && b->parent; b = b->parent) x = warm__snapshot_find(b->parent, b->units, b->n_units);
+    return s->piece->start - (x ? x->piece->start : 0);
+}
+
 void warm__snapshot_resume(warm_cache *c, warm_path *p, warm_resume *out) {
     struct warm__snapshot *x = find_before(p, p->n_units);
     warm__tree_repin(c, p, x ? x->piece->start : 0);
     if (!x) return;
+    x->hits++;
+    x->last_use = c->stats.n_lookups;
     warm__policy_touch_snapshot(c, x);
     warm__piece_view(c, x->piece, &out->snapshot);
 }
@@ -201,8 +209,7 @@ static int add(warm_cache *c, warm_block *up, const warm_unit *units, size_t n, 
         warm__evict_dealloc(c, s, warm__snapshot_bytes(n));
         return rc;
     }
-    s->parent = up;
-    s->piece = piece;
+    *s = (struct warm__snapshot){.parent = up, .piece = piece};
     s->n_units = (uint32_t)n;
     if (n) memcpy(s->units, units, n * sizeof *units);
     struct warm__snapshots *set = up->snapshots;
@@ -217,7 +224,13 @@ static int add(warm_cache *c, warm_block *up, const warm_unit *units, size_t n, 
     return 0;
 }
 
-int warm_cache_snapshot_commit(warm_cache *c, const warm_path *p, size_t pos, warm_snapshot *s, warm_piece_view *v) {
+/* Later requests go on behind the one before it from now on. */
+static void supersede(const warm_cache *c, const warm_path *p, const struct warm__snapshot *s) {
+    struct warm__snapshot *before = find_before(p, s->piece->start - 1);
+    if (before && before->born < c->stats.n_lookups) before->superseded = true;
+}
+
+int warm_cache_snapshot_commit(warm_cache *c, const warm_path *p, size_t pos, double prior, warm_snapshot *s, warm_piece_view *v) {
     assert(pos > 0 && pos <= p->n_units);
     const warm_block *b = warm__path_block(p, pos - 1);
     bool at_end = pos == warm__block_end(b) && warm__block_full(b);
@@ -234,6 +247,9 @@ int warm_cache_snapshot_commit(warm_cache *c, const warm_path *p, size_t pos, wa
             c->stats.n_refused += rc == WARM_EFULL;
             goto out;
         }
+        x->prior = prior;
+        x->born = x->last_use = c->stats.n_lookups;
+        supersede(c, p, x);
         c->stats.n_saved++;
         c->stats.saved_bytes += s->bytes;
     }

@@ -59,7 +59,7 @@ struct warm_kv_load {
 
 struct warm_kv {
     warm_kv_options o;
-    double save_rate, load_rate;
+    double save_rate, load_rate, snapshot_ns;
     unsigned n_jobs;
     pthread_mutex_t lock; /* guards done and signals finished */
     pthread_cond_t finished;
@@ -155,8 +155,8 @@ warm_kv_rates warm_kv_rates_get(const warm_kv *kv) {
     return (warm_kv_rates){.save_bytes_per_ns = kv->save_rate, .load_bytes_per_ns = kv->load_rate};
 }
 
-double warm_kv_snapshot_ns(const warm_kv *kv, size_t bytes) {
-    return (double)bytes / (kv->save_rate > 0 ? kv->save_rate : assumed_bytes_per_ns);
+double warm_kv_snapshot_ns(const warm_kv *kv) {
+    return kv->snapshot_ns;
 }
 
 static size_t window_bytes(const warm_kv *kv, size_t n) {
@@ -251,12 +251,13 @@ int warm_kv_snapshot(warm_kv *kv, int32_t seq, warm_snapshot *out) {
         return written < 0 ? (int)written : WARM_EENGINE;
     }
     rate_add(&kv->save_rate, bytes, ns);
+    kv->snapshot_ns = (double)ns;
     return 0;
 }
 
-int warm_kv_snapshot_commit(warm_kv *kv, const warm_path *p, size_t pos, warm_snapshot *s) {
+int warm_kv_snapshot_commit(warm_kv *kv, const warm_path *p, size_t pos, double prior, warm_snapshot *s) {
     warm_piece_view v;
-    int rc = warm_cache_snapshot_commit(kv->o.cache, p, pos, s, &v);
+    int rc = warm_cache_snapshot_commit(kv->o.cache, p, pos, prior, s, &v);
     if (rc) return rc;
     job_post(kv, v.piece, NULL, PART_CELLS, 0);
     return 0;

@@ -48,12 +48,12 @@ bool warm_kv_has_whole(const warm_kv *kv, const warm_path *p, size_t n);
  * room; nothing was lost but the saving). */
 WARM_MUST_USE int warm_kv_save(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units, size_t n, bool whole_only);
 
-/* Nanoseconds that saving or loading a snapshot of this size takes at the measured rate. */
-double warm_kv_snapshot_ns(const warm_kv *kv, size_t bytes);
+/* Nanoseconds that the latest snapshot took; 0 = there was none yet. */
+double warm_kv_snapshot_ns(const warm_kv *kv);
 /* Saves the snapshot of seq at its end, without putting it into the tree yet: its path may not be there. WARM_ENOTFOUND: there is none. */
 WARM_MUST_USE int warm_kv_snapshot(warm_kv *kv, int32_t seq, warm_snapshot *out);
-/* Puts it there: position pos <= p->n_units. Consumes *s. Errors as warm_cache_snapshot_commit. */
-WARM_MUST_USE int warm_kv_snapshot_commit(warm_kv *kv, const warm_path *p, size_t pos, warm_snapshot *s);
+/* Puts it there: position pos <= p->n_units, prior as there. Consumes *s. Errors as warm_cache_snapshot_commit. */
+WARM_MUST_USE int warm_kv_snapshot_commit(warm_kv *kv, const warm_path *p, size_t pos, double prior, warm_snapshot *s);
 
 /* Begins to bring sequence seq to a resume point. It has the cells [0, from), from <= r->path.n_units (0 where units have no state of
  * their own), and with `complete` can be continued there, so that only what lies behind from is loaded. Takes *r over; verification starts at once. */

@@ -102,7 +102,7 @@ static void park(warm_sched *s, warm_slot *sl) {
     if (sl->load) warm__load_end(s, sl);
     if (!sl->seq) return; /* without its load it is set aside already */
     sl->recount = false;
-    warm__point_take(s, q);
+    warm__point_take(s, q, WARM_POINT_PRIOR_END);
     q->slot = NULL;
     q->saved = false;
     warm__save_all(s, q);
@@ -231,8 +231,12 @@ static void set_due(warm_sched *s, const warm_slot *sl, const warm_plan *p, size
     q->due = (warm_due){0};
     q->last_point = p->n_load;
     if (!s->kv || !q->cached || s->info->state == WARM_STATE_RANGES) return;
-    warm_due_input in = {
-        .n_prompt = n, .from = p->n_load, .branch = p->n_known, .marks = sl->task->marks, .n_marks = sl->task->n_marks};
+    warm_due_input in = {.n_prompt = n,
+                         .from = p->n_load,
+                         .branch = p->n_known,
+                         .marks = sl->task->marks,
+                         .n_marks = sl->task->n_marks,
+                         .gap = warm__points_gap(s)};
     warm_due_make(&in, &q->due);
 }
 

@@ -82,7 +82,7 @@ void warm__slot_release(warm_sched *s, warm_slot *sl) {
     }
     if (q) {
         /* The end of its prompt is one already; a short answer behind it is computed again sooner than a snapshot is worth it. */
-        if (!q->incomplete && q->n >= q->last_point + WARM_DUE_GAP) warm__point_take(s, q);
+        if (!q->incomplete && q->n >= q->last_point + warm__points_gap(s)) warm__point_take(s, q, WARM_POINT_PRIOR_END);
         q->slot = NULL;
         q->n_want = q->n;
         q->last_used_ns = warm__sched_now(s);
@@ -209,7 +209,8 @@ static void after_decode(warm_sched *s, warm_slot *sl) {
         if (sl->task->return_progress) warm__emit_progress(s, sl);
     }
     sl->n_chunk = 0;
-    if (warm_due_is(&q->due, q->n)) warm__point_take(s, q);
+    double prior = warm_due_prior(&q->due, q->n);
+    if (prior > 0) warm__point_take(s, q, prior);
     if (sl->row >= 0) {
         sample(s, sl);
     } else if (q->n == q->n_want) {

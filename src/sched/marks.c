@@ -2,8 +2,8 @@
  *
  * sched/marks.c - see marks.h.
  *
- * A mark in text stands before the token that holds the blank line: joining other text behind it may change that token, but not the ones
- * before it. What is worth a mark was chosen by measurement (bench/snapshots.js). */
+ * A mark in text stands one token before the one that holds the blank line: joining other text behind it may change that token, but not the ones
+ * before it, and a prompt that ends there has one token left to compute. What is worth a mark was chosen by measurement (bench/snapshots.js). */
 #include "sched/marks.h"
 
 #include <ctype.h>
@@ -90,7 +90,7 @@ static int find_in_text(warm_engine *e, const int32_t *tokens, size_t n, struct 
     for (size_t i = 0; i < n && !rc; i++) {
         size_t n_b = i + 1 < n ? piece(e, tokens[i + 1], b) : 0;
         bool blank = has_blank_line(a, n_a) || (ends_line(a, n_a) && begins_with_line_end(b, n_b));
-        if (blank && begins_message(e, tokens + i, n - i, a, n_a)) rc = push(l, i);
+        if (blank && i && begins_message(e, tokens + i, n - i, a, n_a)) rc = push(l, i - 1);
         memcpy(a, b, n_b);
         n_a = n_b;
     }

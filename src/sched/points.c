@@ -19,10 +19,10 @@ void warm__points_drop(warm_sched *s, warm_seq *q) {
     while (q->n_points) forget(s, q, q->n_points - 1);
 }
 
-void warm__point_take(warm_sched *s, warm_seq *q) {
+void warm__point_take(warm_sched *s, warm_seq *q, double prior) {
     if (!s->kv || !q->cached || !q->n || s->info->state == WARM_STATE_RANGES) return;
     if (q->last_point == q->n) return;
-    warm_point p = {.pos = q->n};
+    warm_point p = {.pos = q->n, .prior = prior};
     if (warm_state_has_snapshots(s->info->state)) {
         uint64_t t0 = warm__sched_now(s);
         int rc = warm_kv_snapshot(s->kv, q->id, &p.snapshot);
@@ -42,7 +42,7 @@ void warm__points_commit(warm_sched *s, warm_seq *q) {
         if (!p->snapshot.bytes) {
             warm_cache_mark(s->o.cache, &q->path, p->pos);
         } else {
-            int rc = warm_kv_snapshot_commit(s->kv, &q->path, p->pos, &p->snapshot);
+            int rc = warm_kv_snapshot_commit(s->kv, &q->path, p->pos, p->prior, &p->snapshot);
             if (rc) warm_log_debug("sched", "the snapshot at %zu is lost: %s", p->pos, warm_strerror(rc));
             p->snapshot = (warm_snapshot){0};
         }
@@ -54,6 +54,17 @@ size_t warm__points_wanted(const warm_seq *q) {
     return q->n_points ? q->points[q->n_points - 1].pos : 0;
 }
 
+size_t warm__points_save_end(const warm_sched *s, const warm_seq *q) {
+    if (!warm_state_has_snapshots(s->info->state)) return q->n;
+    /* A point that is due brings the units before it into use, so they may be saved as they come. */
+    return warm_due_next(&q->due, q->n, SIZE_MAX) < SIZE_MAX ? q->n : q->last_point;
+}
+
+size_t warm__points_gap(const warm_sched *s) {
+    if (!s->kv || !warm_state_has_snapshots(s->info->state)) return WARM_DUE_GAP_MIN;
+    return warm_due_gap(warm_kv_snapshot_ns(s->kv), s->rates.prefill_ns_per_unit);
+}
+
 bool warm__points_in_tree(warm_sched *s, const warm_seq *q) {
     warm_scope *scope;
     if (warm_cache_scope(s->o.cache, q->fingerprint, &scope)) return false;
@@ -62,7 +73,7 @@ bool warm__points_in_tree(warm_sched *s, const warm_seq *q) {
     warm_resume r;
     warm_cache_lookup(s->o.cache, scope, q->units, q->n, &path);
     if (warm_cache_resume(s->o.cache, &path, &r)) return false;
-    bool there = r.path.n_units == q->n;
+    bool there = q->n - r.path.n_units < warm__points_gap(s);
     warm_resume_release(s->o.cache, &r);
     return there;
 }

@@ -39,7 +39,9 @@ bool warm__save_one(warm_sched *s, warm_seq *q) {
     /* A running sequence leaves a piece that is not full for later, unless a resume point waits for it. */
     size_t wanted = running ? warm__points_wanted(q) : 0;
     bool whole_only = running && wanted <= q->path.n_units;
-    int rc = warm_kv_save(s->kv, q->id, &q->path, q->units, whole_only || !running ? q->n : wanted, whole_only);
+    size_t n = warm__points_save_end(s, q);
+    if (running && !whole_only && wanted < n) n = wanted;
+    int rc = q->path.n_units < n ? warm_kv_save(s->kv, q->id, &q->path, q->units, n, whole_only) : 0;
     warm__points_commit(s, q);
     if (rc > 0) return true;
     if (rc < 0) q->refused_at = q->n;
@@ -89,8 +91,9 @@ static bool load_one(warm_sched *s, warm_slot *sl) {
 static bool wants_save(const warm_sched *s, const warm_seq *q) {
     if (!q->cached || q->slot->state == WARM_SLOT_LOADING) return false;
     if (q->refused_at && q->n < q->refused_at + WARM_BLOCK_UNITS) return false;
-    if (!q->has_path) return q->n >= WARM_PIECE_MIN;
-    return warm__points_wanted(q) > q->path.n_units || warm_kv_has_whole(s->kv, &q->path, q->n);
+    size_t n = warm__points_save_end(s, q);
+    if (!q->has_path) return n >= WARM_PIECE_MIN;
+    return n > q->path.n_units && (warm__points_wanted(q) > q->path.n_units || warm_kv_has_whole(s->kv, &q->path, n));
 }
 
 void warm__save_windows(warm_sched *s) {

@@ -56,11 +56,15 @@ struct warm_task {
     warm_task *next;
 };
 
+/* The end of an answer: clients go on with what they make of it, not always token by token. */
+#define WARM_POINT_PRIOR_END (1.0 / 16)
+
 typedef struct warm_slot warm_slot;
 
 /* A resume point of a sequence that is not in the tree yet, because the units before it are not. */
 typedef struct warm_point {
     size_t pos;
+    double prior;
     warm_snapshot snapshot; /* bytes 0: window rows, to be marked */
 } warm_point;
 
@@ -194,13 +198,17 @@ void warm__start_again(warm_sched *s, warm_slot *sl);
 
 /* points.c */
 /* The sequence has reached a position that is likely to be asked for: takes the snapshot, or notes the mark. */
-void warm__point_take(warm_sched *s, warm_seq *q);
+void warm__point_take(warm_sched *s, warm_seq *q, double prior);
+/* How far apart they have to be (warm_due_gap). */
+size_t warm__points_gap(const warm_sched *s);
 /* Puts those whose units are in the tree there. */
 void warm__points_commit(warm_sched *s, warm_seq *q);
-/* The last one that is not in the tree yet, 0 = none. */
+/* Up to where its units are worth saving: all of them, or, where they can't be taken up again without a snapshot, up to the last one. */
+size_t warm__points_save_end(const warm_sched *s, const warm_seq *q);
+/* Up to where a running one's are to be saved although that leaves a short piece: 0 = nowhere. */
 size_t warm__points_wanted(const warm_seq *q);
 void warm__points_drop(warm_sched *s, warm_seq *q);
-/* Whether all of it could be resumed from the tree at its end. */
+/* Whether the tree could give it back as it is, but for less than a gap. */
 bool warm__points_in_tree(warm_sched *s, const warm_seq *q);
 
 /* compute.c */

@@ -279,7 +279,7 @@ static void op_snapshot(struct run *x, struct seq *q) {
     }
     memcpy(q->snapshot.data, q->doc->snapshots + (pos - 1) * SNAP, SNAP);
     warm_piece_view v;
-    int rc = warm_cache_snapshot_commit(x->r.cache, &q->path, pos, &q->snapshot, &v);
+    int rc = warm_cache_snapshot_commit(x->r.cache, &q->path, pos, 1, &q->snapshot, &v);
     assert_true(rc == 0 || (!x->ample && (rc == WARM_EFULL || rc == WARM_EAGAIN)));
     if (rc) return;
     assert_true(v.start == pos && v.bytes == SNAP);

@@ -17,7 +17,7 @@
 static void expect(const warm_due_input *in, const size_t *at, unsigned n) {
     warm_due d;
     warm_due_make(in, &d);
-    for (unsigned i = 0; i < n && i < d.n; i++) assert_int_equal(d.at[i], at[i]);
+    for (unsigned i = 0; i < n && i < d.n; i++) assert_int_equal(d.at[i].pos, at[i]);
     assert_int_equal(d.n, n);
 }
 
@@ -55,8 +55,19 @@ static void a_chunk_ends_at_the_next_due_position(void **state) {
     assert_int_equal(warm_due_next(&d, 300, 1000), 500);
     assert_int_equal(warm_due_next(&d, 300, 450), 450);
     assert_int_equal(warm_due_next(&d, 999, 1000), 1000);
-    assert_true(warm_due_is(&d, 500));
-    assert_false(warm_due_is(&d, 501));
+    assert_true(warm_due_prior(&d, 500) > 0);
+    assert_true(warm_due_prior(&d, 999) > warm_due_prior(&d, 500));
+    assert_true(warm_due_prior(&d, 501) == 0);
+}
+
+static void what_costs_much_is_taken_seldom(void **state) {
+    (void)state;
+    assert_int_equal(warm_due_gap(0, 0), 64);
+    assert_int_equal(warm_due_gap(1e6, 1e6), 64);
+    assert_int_equal(warm_due_gap(100e6, 1e6), 400);
+    size_t marks[] = {200, 500, 700, 950};
+    expect(&(warm_due_input){.n_prompt = 1000, .branch = 600, .marks = marks, .n_marks = 4, .gap = 400}, (size_t[]){600, 999}, 2);
+    expect(&(warm_due_input){.n_prompt = 1000, .marks = marks, .n_marks = 4, .gap = 400}, (size_t[]){500, 950, 999}, 3);
 }
 
 /* The simulated engine's tokens are bytes. */
@@ -79,8 +90,8 @@ static void messages_begin_behind_blank_lines(void **state) {
     (void)state;
     size_t at[8];
     assert_int_equal(marks_of("You help.\n\nUser: hi\n\nhow are you\n\n<tool>x", at, 8), 2);
-    assert_int_equal(at[0], 9);
-    assert_int_equal(at[1], 32);
+    assert_int_equal(at[0], 8);
+    assert_int_equal(at[1], 31);
     assert_int_equal(marks_of("one line: no message\nUser: no blank line before it", at, 8), 0);
     assert_int_equal(marks_of("\n\nfar too many words to be the name of one: no", at, 8), 0);
     assert_int_equal(marks_of("", at, 8), 0);
@@ -93,6 +104,7 @@ int main(void) {
         cmocka_unit_test(of_close_beginnings_of_messages_the_earlier_stays_and_of_many_the_last_four),
         cmocka_unit_test(without_messages_distances_from_the_end_grow),
         cmocka_unit_test(a_chunk_ends_at_the_next_due_position),
+        cmocka_unit_test(what_costs_much_is_taken_seldom),
         cmocka_unit_test(messages_begin_behind_blank_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
