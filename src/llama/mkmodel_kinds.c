@@ -55,10 +55,11 @@ warm__mk_tensor *warm__mk_norm(warm__mk_model *m, uint32_t layer, const char *pa
     return t;
 }
 
-void warm__mk_back(warm__mk_model *m, uint32_t layer, const char *part, float gain, int64_t n_in, int64_t n_mats) {
+warm__mk_tensor *warm__mk_back(warm__mk_model *m, uint32_t layer, const char *part, float gain, int64_t n_in, int64_t n_mats) {
     warm__mk_tensor *t = warm__mk_layer(m, layer, WARM__MK_RANDOM, part, n_in, m->shape.embd, n_mats);
     t->gain = gain / sqrtf((float)m->shape.layers);
     t->hide_bias = true;
+    return t;
 }
 
 void warm__mk_attention(warm__mk_model *m, uint32_t layer, bool head_norms) {

@@ -109,7 +109,7 @@ warm__mk_tensor *warm__mk_layer(warm__mk_model *m, uint32_t layer, enum warm__mk
 /* A norm in front of a part, or behind it with a gain of its own. */
 warm__mk_tensor *warm__mk_norm(warm__mk_model *m, uint32_t layer, const char *part);
 /* A matrix whose result is added to the residual stream: gain / sqrt(layers). */
-void warm__mk_back(warm__mk_model *m, uint32_t layer, const char *part, float gain, int64_t n_in, int64_t n_mats);
+warm__mk_tensor *warm__mk_back(warm__mk_model *m, uint32_t layer, const char *part, float gain, int64_t n_in, int64_t n_mats);
 /* Norm, queries, keys, values, and what comes back; head_norms as Qwen3 has them, or the same sharpness without. */
 void warm__mk_attention(warm__mk_model *m, uint32_t layer, bool head_norms);
 void warm__mk_feed_forward(warm__mk_model *m, uint32_t layer);

@@ -28,12 +28,14 @@
 #define SSM_DECAY     (-1.0f)  /* per step, of the first head */
 enum { SSM_HEADS = 8 };
 
+/* The matrices are F32, because LFM2's graph multiplies them with a batch of several sequences in three dimensions, and on CPUs with
+ * AMX libllama v0.5.0 gets that wrong for F16 and quantised weights: logits that are not numbers, or a crash. */
 static void convolution(warm__mk_model *m, uint32_t layer) {
     const warm__mk_shape *s = &m->shape;
     warm__mk_norm(m, layer, "attn_norm.weight");
-    warm__mk_layer(m, layer, WARM__MK_RANDOM, "shortconv.in_proj.weight", s->embd, 3 * (int64_t)s->embd, 1);
+    warm__mk_layer(m, layer, WARM__MK_RANDOM, "shortconv.in_proj.weight", s->embd, 3 * (int64_t)s->embd, 1)->type = GGML_TYPE_F32;
     warm__mk_layer(m, layer, WARM__MK_KERNEL, "shortconv.conv.weight", s->conv, s->embd, 1);
-    warm__mk_back(m, layer, "shortconv.out_proj.weight", CONV_OUT_GAIN, s->embd, 1);
+    warm__mk_back(m, layer, "shortconv.out_proj.weight", CONV_OUT_GAIN, s->embd, 1)->type = GGML_TYPE_F32;
 }
 
 void warm__mk_lfm2(warm__mk_model *m, const char *arch) {
