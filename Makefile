@@ -4,7 +4,7 @@
 #   make            installs what is missing and builds build/warmslot
 #   make demo       plays two agent conversations through one slot, with the cache and without
 #   make check      format, static analysis, layers            make test    all tests in their short forms
-#   make soak       long tests                                 make fuzz    fuzzers, FUZZ_SECONDS each (300)
+#   make soak       long tests, SOAK_SECONDS each (300)        make fuzz    fuzzers, FUZZ_SECONDS each (300)
 #   make bench      all of bench/, minutes                     make peer    llama-server, to compare with, in build/peer/bin
 #   make install    PREFIX=/usr/local DESTDIR=                 make clean   all of build/ but the engine; distclean: that too
 #
@@ -50,8 +50,10 @@ bench: release
 	@for file in bench/*.c; do echo "== $file"; build/bench/$(basename $file .c) || exit 1; done
 	@for file in $(filter-out bench/demo.js,$(wildcard bench/*.js)); do echo "== $file"; WARMSLOT_BIN=$(CURDIR)/build/warmslot node $file || exit 1; done
 
-soak: release
-	@WARMSLOT_BIN=$(CURDIR)/build/warmslot node tests/e2e/soak.js
+# The sanitizers' shadow memory does not fit every random placement of libraries; where it may be switched off, it is.
+soak: dev
+	@fixed=; if setarch $$(uname -m) -R true 2>/dev/null; then fixed="setarch $$(uname -m) -R"; fi; \
+	WARMSLOT_BIN=$(CURDIR)/build/dev/warmslot $$fixed node tests/e2e/soak.js
 
 fuzz: engine test-deps
 	@$(call build,fuzz)

@@ -6,13 +6,12 @@
 //   node bench/agents.js [--traces DIR] [--share 0.25]... [--calls N] [--model FILE | --model-args "--kv-heads 4 ..."] [--threads 2]
 //
 // First with ample memory, then, for each --share S, with a --cache-ram that is S of the bytes which the blocks needed.
-// Answers are judged as the design's test (c) says: two servers without a cache, one with batches too short for equal bits, show the noise of this model;
-// up to the first token that differs both runs were given the same tokens, so a free run is teacher-forced that far. The largest difference of a log
-// probability must stay within 4 x the noise, and a token may differ only where the reference's best two are closer than twice that noise.
+// Answers are judged as tests/support/judge.js says; the noise is that between two servers without a cache, one with batches too short for equal bits.
 'use strict';
 const fs = require('node:fs');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
+const { compare, forbidden, allowed, metric } = require('../tests/support/judge.js');
 const { oracle } = require('../tests/support/oracle.js');
 const { start, makeModel, root } = require('../tests/support/server.js');
 
@@ -45,47 +44,23 @@ async function run(model, serverArgs, prompts, log) {
 }
 
 const computedOf = (answers) => answers.reduce((sum, a) => sum + a.timings.prompt_n, 0);
-const metric = (text, name) => Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(text)?.[1] ?? NaN);
-
-// Largest difference of a log probability while the tokens agree, and the places where they part.
-function compare(reference, other) {
-    let largest = 0;
-    const parted = [];
-    reference.forEach((ref, call) => {
-        const probs = ref.completion_probabilities;
-        for (let i = 0; i < probs.length; i++) {
-            const theirs = other[call].completion_probabilities[i];
-            if (!theirs) break;
-            const known = new Map(theirs.top_logprobs.map((p) => [p.id, p.logprob]));
-            for (const p of probs[i].top_logprobs) if (known.has(p.id)) largest = Math.max(largest, Math.abs(known.get(p.id) - p.logprob));
-            if (theirs.id !== probs[i].id) {
-                // What is likelier than the chosen one is forbidden (the end of text): the best two are the chosen one and what follows it.
-                const next = probs[i].top_logprobs.find((p) => p.id !== probs[i].id && p.logprob <= probs[i].logprob);
-                parted.push({ call, token: i, margin: next ? probs[i].logprob - next.logprob : Infinity });
-                break;
-            }
-        }
-    });
-    return { largest, parted };
-}
 
 // One run with a cache against the runs without: prints, and tells whether it is good.
 function judge(name, judged, { calls, asked, least, context, plain, noise }, ratioBar) {
     const result = compare(plain.answers, judged.answers);
     const computed = computedOf(judged.answers);
     const sum = (tier) => judged.answers.reduce((n, a) => n + a.timings.cache[tier], 0);
-    const forbidden = result.parted.filter((p) => p.margin >= 2 * noise.largest);
     const peak = metric(judged.metrics, 'warmslot_cache_budget_peak_bytes');
     const limit = metric(judged.metrics, 'warmslot_cache_budget_bytes');
     const over = judged.rss - plain.rss;
     console.log(`\n${name}: calls ${calls}, prompt tokens ${asked}, context ${context}, one slot`);
     console.log(`computed ${computed}, oracle ${least}, ratio ${(computed / least).toFixed(4)} (device ${sum('device')}, ram ${sum('ram')}; without a cache ${computedOf(plain.answers)})`);
     console.log(`answers: largest difference of a log probability ${result.largest.toFixed(5)}, noise ${noise.largest.toFixed(5)}: x ${(result.largest / noise.largest).toFixed(2)}, allowed 4`);
-    console.log(`answers that part from the reference: ${result.parted.length} (of two servers without a cache: ${noise.parted.length}), not near a tie: ${forbidden.length}`);
+    console.log(`answers that part from the reference: ${result.parted.length} (of two servers without a cache: ${noise.parted.length}), not near a tie: ${forbidden(result, noise.largest).length}`);
     for (const p of result.parted) console.log(`  call ${p.call} token ${p.token}: the best two are apart by ${p.margin.toFixed(5)}`);
     console.log(`accounting: peak ${peak} of ${limit} bytes (${(peak / limit).toFixed(4)}), evicted blocks ${metric(judged.metrics, 'warmslot_cache_evicted_total')}`);
     console.log(`RSS: peak ${over} bytes above the run without a cache; 1.03 x budget + 16 MiB is ${Math.round(1.03 * limit + 2 ** 24)}`);
-    return forbidden.length === 0 && result.largest <= 4 * noise.largest && peak <= limit && over <= 1.03 * limit + 2 ** 24 && computed / least <= ratioBar;
+    return allowed(result, noise.largest) && peak <= limit && over <= 1.03 * limit + 2 ** 24 && computed / least <= ratioBar;
 }
 
 async function main() {

@@ -12,12 +12,15 @@ const path = require('node:path');
 const root = path.resolve(__dirname, '../..');
 const binary = process.env.WARMSLOT_BIN || path.join(root, 'build/warmslot');
 const children = new Set();
-process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+const folders = [];
+process.on('exit', () => {
+    children.forEach((child) => child.kill('SIGKILL'));
+    folders.forEach((folder) => fs.rmSync(folder, { recursive: true, force: true }));
+});
 
 function temporaryFolder() {
-    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'warmslot-'));
-    process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
-    return folder;
+    folders.push(fs.mkdtempSync(path.join(os.tmpdir(), 'warmslot-')));
+    return folders.at(-1);
 }
 
 // A model with random weights, made once per process and kind; args as mkmodel's.
