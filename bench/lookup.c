@@ -159,7 +159,7 @@ static void many_snapshots(warm_cache *c, warm_scope *s) {
             while (save_block(c, &p, u, n)) continue;
             must(warm_cache_snapshot_begin(c, 1, &x), "snapshot_begin");
             *x.data = 1;
-            must(warm_cache_snapshot_commit(c, &p, at + 40, &x, NULL), "snapshot_commit");
+            must(warm_cache_snapshot_commit(c, &p, at + 40, 1, &x, NULL), "snapshot_commit");
             warm_path_release(c, &p);
             continue;
         }

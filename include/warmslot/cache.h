@@ -154,9 +154,10 @@ typedef struct warm_snapshot {
 
 /* Makes room and hands out memory for a snapshot. WARM_EFULL as warm_cache_save_begin; what a path pins is not evicted. */
 WARM_MUST_USE int warm_cache_snapshot_begin(warm_cache *c, size_t bytes, warm_snapshot *out);
-/* Puts it at position 0 < pos <= p->n_units of the path, used now, as is the path. prior: how likely it is to be taken up again as long as it never
- * was, next to 1 for each time it has been. Consumes *s, also on failure. v as in warm_cache_save_commit. If there is one already, that is a
- * success, too, and v views that. WARM_EFULL, WARM_ENOMEM: room for its node was not to be had; WARM_EAGAIN: the path was unlinked. */
+/* Puts it at position 0 < pos <= p->n_units of the path, used now, as is the path. prior: how likely it is to be taken up again as long
+ * as it never was, next to 1 for each time it has been. Consumes *s, also on failure. v as in warm_cache_save_commit. If there is one
+ * already, that is a success, too, and v views that. WARM_EFULL, WARM_ENOMEM: room for its node was not to be had; WARM_EAGAIN: the
+ * path was unlinked. */
 WARM_MUST_USE int warm_cache_snapshot_commit(warm_cache *c, const warm_path *p, size_t pos, double prior, warm_snapshot *s,
                                              warm_piece_view *v);
 void warm_cache_snapshot_abort(warm_cache *c, warm_snapshot *s);

@@ -209,9 +209,9 @@ void warm__piece_mark_like(warm_cache *c, warm_piece *x, warm_piece *like);
 
 /* snapshot.c */
 /* The longest snapshot below b whose units are a prefix of units[0..n); NULL: none. */
+struct warm__snapshot *warm__snapshot_find(const warm_block *b, const warm_unit *units, size_t n);
 /* Units that are computed again without it: those behind the one before it. */
 size_t warm__snapshot_gain(const struct warm__snapshot *s);
-struct warm__snapshot *warm__snapshot_find(const warm_block *b, const warm_unit *units, size_t n);
 void warm__snapshot_unlink(warm_cache *c, struct warm__snapshot *s);
 size_t warm__snapshot_bytes(size_t n_units);
 size_t warm__snapshot_array_bytes(size_t cap);
