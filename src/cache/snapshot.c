@@ -63,7 +63,7 @@ static struct warm__snapshot *find_before(const warm_path *p, size_t pos) {
     if (pos == 0) return NULL;
     const warm_block *b = warm__path_block(p, pos - 1);
     if (pos == warm__block_end(b) && warm__block_full(b)) {
-        struct warm__snapshot *x = warm__snapshot_find(b, NULL, 0);
+        struct warm__snapshot *x = warm__snapshot_find(b, b->units, 0);
         if (x) return x;
     }
     for (; b->parent; b = b->parent) {
