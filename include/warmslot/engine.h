@@ -47,6 +47,14 @@ static inline bool warm_state_has_snapshots(enum warm_state_kind k) {
 /* "ranges", "ranges with window rows", "ranges plus snapshots", "snapshots only", "whole states only" */
 const char *warm_state_kind_name(enum warm_state_kind k);
 
+/* A LoRA adapter that is loaded. Which ones compute, and how strongly, is said by a list of scales, one for each in this order; 0 = off. */
+typedef struct warm_adapter {
+    const char *path;
+    const char *content; /* canonical text of what is in the file: equal texts change the model alike */
+    float scale;         /* at the start */
+    const char *task_name, *prompt_prefix;
+} warm_adapter;
+
 /* Constant after open. Strings are owned by the engine. */
 typedef struct warm_engine_info {
     uint32_t n_ctx;     /* cells in the pool */
@@ -73,6 +81,8 @@ typedef struct warm_engine_info {
     uint32_t n_window; /* WARM_STATE_WINDOW: units of the sliding window, at least WARM_PIECE_MIN of cache.h; 0 otherwise */
     const int32_t *message_head; /* tokens that the chat template puts before a user's message, NULL = not known */
     size_t n_message_head;
+    const warm_adapter *adapters;
+    size_t n_adapters;
     size_t staging_bytes; /* host memory that state_save holds all the time, to be counted as the cache's; 0 where it needs none */
 } warm_engine_info;
 
@@ -138,6 +148,9 @@ typedef struct warm_sampled {
 typedef struct warm_engine_ops {
     const char *name; /* "llama", "sim" */
 
+    /* From now on batches are computed with these scales, one for each of info->adapters; cheap when they are what they were. State that was
+     * computed with others stays as it is. */
+    int (*adapters)(warm_engine *e, const float *scale, size_t n, warm_err *err);
     /* Computes the batch. WARM_EFULL: no free cells, nothing was changed. WARM_EENGINE: the cells of this batch are gone or
      * undefined; the caller removes the sequences it named. */
     int (*decode)(warm_engine *e, const warm_batch *b, warm_err *err);
@@ -222,6 +235,10 @@ struct warm_engine {
     const warm_text_ops *text;
     const warm_engine_info *info;
 };
+
+/* The `adapters` part of a scope's fingerprint (cache.h): one line for each adapter with a scale other than 0, whatever order they were loaded in. "" without
+ * any. malloc'ed; NULL without memory. [any] */
+char *warm_adapters_text(const warm_engine_info *info, const float *scale);
 
 #ifdef __cplusplus
 }

@@ -37,6 +37,8 @@ static const route routes[] = {
     {"POST", "/chat/completions", 0, warm__handle_chat},
     {"POST", "/v1/chat/completions", 0, warm__handle_chat},
     {"POST", "/infill", 0, warm__handle_infill},
+    {"GET", "/lora-adapters", 0, warm__handle_lora},
+    {"POST", "/lora-adapters", 0, warm__handle_lora_post},
     {"POST", "/tokenize", 0, warm__handle_tokenize},
     {"POST", "/detokenize", 0, warm__handle_detokenize},
     {"POST", "/apply-template", 0, warm__handle_apply_template},
@@ -87,6 +89,7 @@ int warm_api_new(const warm_api_options *o, warm_api **out, warm_err *err) {
     atomic_init(&api->refs, 1);
     atomic_init(&api->ready, false);
     pthread_mutex_init(&api->running_lock, NULL);
+    pthread_mutex_init(&api->lora_lock, NULL);
     int rc = warm_defaults_init(o->config, &api->defaults, err);
     if (!rc) rc = warm_worker_new("api", n_threads(o->config), &api->pool, err);
     if (rc) {
@@ -118,6 +121,8 @@ void warm_api_ready(warm_api *api, warm_engine *engine, warm_sched *sched) {
     }
     api->model_name = api->config->alias ? warm_xstrdup(api->config->alias)
                                          : file_name(api->config->model ? api->config->model : engine->info->model_path);
+    api->lora_scale = warm_xcalloc(engine->info->n_adapters + 1, sizeof *api->lora_scale);
+    for (size_t i = 0; i < engine->info->n_adapters; i++) api->lora_scale[i] = engine->info->adapters[i].scale;
     atomic_store_explicit(&api->ready, true, memory_order_release);
 }
 
@@ -132,6 +137,8 @@ void warm__api_unref(warm_api *api) {
     if (atomic_fetch_sub_explicit(&api->refs, 1, memory_order_acq_rel) != 1) return;
     warm_defaults_deinit(&api->defaults);
     pthread_mutex_destroy(&api->running_lock);
+    pthread_mutex_destroy(&api->lora_lock);
+    free(api->lora_scale);
     free(api->gates);
     free(api->model_name);
     free(api);

@@ -72,6 +72,9 @@ struct warm_api {
     char media_marker
         [64];        /* what stands for a medium in a prompt; another one in each process, so that no text holds it by chance */
     int64_t started; /* Unix time */
+    /* scales of the adapters for requests that name none */
+    pthread_mutex_t lora_lock;
+    float *lora_scale;
     /* calls with tasks, for /slots */
     pthread_mutex_t running_lock;
     struct warm_completion *running;
@@ -95,9 +98,14 @@ void warm__handle_native(warm_http_request *r, void *ud);
 void warm__handle_text(warm_http_request *r, void *ud);
 void warm__handle_chat(warm_http_request *r, void *ud);
 void warm__handle_infill(warm_http_request *r, void *ud);
+void warm__handle_lora(warm_http_request *r, void *ud);
+void warm__handle_lora_post(warm_http_request *r, void *ud);
 void warm__handle_tokenize(warm_http_request *r, void *ud);
 void warm__handle_detokenize(warm_http_request *r, void *ud);
 void warm__handle_apply_template(warm_http_request *r, void *ud);
+
+/* [any] Scales for the tasks of a request: what it asks for, else the server's. To be freed; NULL: the engine has no adapters, or no memory. */
+float *warm__lora_scales(warm_api *api, const warm_params *p);
 
 /* [loop] The settings of the running task, as /slots shows them; false if no call of ours runs it. */
 bool warm__running_settings(warm_api *api, uint64_t id_task, warm_json *j);

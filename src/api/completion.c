@@ -281,7 +281,7 @@ static void submit(warm_completion *c) {
     notify(c); /* with or without events: a stream's pings begin now */
 }
 
-static int make_task(warm_completion *c, warm_prompts *prompts, size_t i, warm_err *err) {
+static int make_task(warm_completion *c, warm_prompts *prompts, const float *scales, size_t i, warm_err *err) {
     size_t n_cmpl = (size_t)c->params.n_cmpl, k = i % n_cmpl;
     warm_tokens *prompt = &prompts->v[i / n_cmpl];
     warm_task_options o;
@@ -299,6 +299,7 @@ static int make_task(warm_completion *c, warm_prompts *prompts, size_t i, warm_e
     if (o.sampling.seed != UINT32_MAX) o.sampling.seed += (uint32_t)k;
     if (k) o.id_slot = -1;
     c->tasks[i] = (warm_task_ref){.completion = c, .index = i};
+    o.scales = scales;
     o.emit = emit;
     o.ud = &c->tasks[i];
     return warm_task_new(c->call.api->engine, &o, &c->held[i], err);
@@ -338,8 +339,12 @@ static int make_and_submit(warm_completion *c, warm_prompts *prompts, warm_err *
     int rc = reserve(c, prompts->n, err);
     if (!rc) rc = keep_texts(c, prompts, err);
     if (rc) return rc;
+    warm_api *api = c->call.api;
+    float *scales = warm__lora_scales(api, &c->params);
+    if (!scales && api->engine->info->n_adapters) return warm_err_set(err, WARM_ENOMEM, "out of memory for the request");
     size_t n = 0;
-    for (; n < c->n_tasks && !rc; n += !rc) rc = make_task(c, prompts, n, err);
+    for (; n < c->n_tasks && !rc; n += !rc) rc = make_task(c, prompts, scales, n, err);
+    free(scales);
     /* A client that left while they were made gets none of them started. */
     if (rc || atomic_load(&c->call.gone))
         while (n--) warm_task_free(c->held[n]);

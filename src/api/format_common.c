@@ -124,6 +124,19 @@ static void write_long_settings(warm_json *j, const warm_params *p) {
     empty_array(j, "preserved_tokens");
 }
 
+/* What the request asked for; what holds otherwise is at GET /lora-adapters. */
+static void write_lora(warm_json *j, const warm_params *p) {
+    warm_json_key(j, "lora");
+    warm_json_arr(j);
+    for (size_t i = 0; i < p->n_lora; i++) {
+        warm_json_obj(j);
+        warm_json_kuint(j, "id", p->lora[i].id);
+        warm_json_kfloat(j, "scale", p->lora[i].scale);
+        warm_json_obj_end(j);
+    }
+    warm_json_arr_end(j);
+}
+
 void warm_format_settings(warm_json *j, const warm_params *p, uint32_t seed, bool brief) {
     const warm_sampling *s = &p->sampling;
     warm_json_obj(j);
@@ -150,7 +163,7 @@ void warm_format_settings(warm_json *j, const warm_params *p, uint32_t seed, boo
     warm_json_kbool(j, "timings_per_token", p->timings_per_token);
     warm_json_kbool(j, "post_sampling_probs", s->post_sampling_probs);
     warm_json_kbool(j, "backend_sampling", false);
-    empty_array(j, "lora");
+    write_lora(j, p);
     warm_json_obj_end(j);
 }
 

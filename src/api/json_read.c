@@ -221,10 +221,11 @@ static int scan_value(scan *z, bool *complete) {
     return scan_number(z);
 }
 
-static int scan_all(scan *z) {
+static int scan_all(scan *z, bool array) {
     skip_space(z);
-    if (z->i >= z->n) return warm_err_set(z->err, WARM_EINVAL, "the body is empty, a JSON object is expected");
-    if (peek(z) != '{') return bad(z, "the body must be a JSON object");
+    if (z->i >= z->n)
+        return warm_err_set(z->err, WARM_EINVAL, "the body is empty, a JSON %s is expected", array ? "array" : "object");
+    if (peek(z) != (array ? '[' : '{')) return bad(z, array ? "the body must be a JSON array" : "the body must be a JSON object");
     do {
         bool complete;
         int rc = scan_value(z, &complete);
@@ -232,25 +233,33 @@ static int scan_all(scan *z) {
         if (rc) return rc;
     } while (z->depth > 0);
     skip_space(z);
-    return z->i < z->n ? bad(z, "bytes behind the end of the object") : 0;
+    return z->i < z->n ? bad(z, array ? "bytes behind the end of the array" : "bytes behind the end of the object") : 0;
 }
 
-int warm_jread(const char *text, size_t len, warm_jv **out, warm_err *err) {
+static int read_json(const char *text, size_t len, bool array, warm_jv **out, warm_err *err) {
     if (len > INT32_MAX - 1) return warm_err_set(err, WARM_EINVAL, "the body is too large for JSON");
     scan z = {.s = text, .n = len, .err = err};
-    int rc = scan_all(&z);
+    int rc = scan_all(&z, array);
     if (rc) return rc;
     struct json_tokener *tok = json_tokener_new_ex(WARM_JREAD_DEPTH_MAX + 2);
     if (!tok) return warm_err_set(err, WARM_ENOMEM, "out of memory while reading JSON");
     json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
-    /* Not the spaces behind the object: the tokener would take them for a second value that is still to come. */
-    while (len > 0 && text[len - 1] != '}') len--;
+    /* Not the spaces behind its end: the tokener would take them for a second value that is still to come. */
+    while (len > 0 && text[len - 1] != (array ? ']' : '}')) len--;
     warm_jv *root = json_tokener_parse_ex(tok, text, (int)len);
     enum json_tokener_error e = json_tokener_get_error(tok);
     json_tokener_free(tok);
     if (!root) return warm_err_set(err, WARM_EINVAL, "invalid JSON: %s", json_tokener_error_desc(e));
     *out = root;
     return 0;
+}
+
+int warm_jread(const char *text, size_t len, warm_jv **out, warm_err *err) {
+    return read_json(text, len, false, out, err);
+}
+
+int warm_jread_array(const char *text, size_t len, warm_jv **out, warm_err *err) {
+    return read_json(text, len, true, out, err);
 }
 
 warm_jv *warm_jget(const warm_jv *obj, const char *key) {

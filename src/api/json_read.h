@@ -7,7 +7,7 @@
  * only ever sees valid text.
  *
  * Invariants
- *  (1) What is accepted is one JSON object, valid UTF-8, at most WARM_JREAD_DEPTH_MAX deep, without trailing bytes.
+ *  (1) What is accepted is one JSON object (or one array, where that is asked for), valid UTF-8, at most WARM_JREAD_DEPTH_MAX deep, without trailing bytes.
  *  (2) Integers (no fraction, no exponent) fit into int64 or uint64 and are exact; other numbers are finite doubles.
  *  (3) No key contains a NUL. Values may; their length is json_object_get_string_len.
  * Of keys that occur twice the last one counts. JSON null is a NULL json_object: absent and null look the same.
@@ -28,6 +28,9 @@ typedef struct json_object warm_jv;
 
 /* *out is freed with json_object_put. WARM_EINVAL says what is wrong at which byte. */
 WARM_MUST_USE int warm_jread(const char *text, size_t len, warm_jv **out, warm_err *err);
+
+/* The same for a body that is an array. */
+WARM_MUST_USE int warm_jread_array(const char *text, size_t len, warm_jv **out, warm_err *err);
 
 /* The member, or NULL if it is absent or null, or if obj is not an object. */
 warm_jv *warm_jget(const warm_jv *obj, const char *key);

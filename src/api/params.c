@@ -204,6 +204,7 @@ void warm_params_deinit(warm_params *p) {
     free(p->template_stops);
     free(p->response_fields);
     free(p->logit_bias);
+    free(p->lora);
     if (p->root) json_object_put(p->root);
     *p = (warm_params){.kind = p->kind};
 }

@@ -10,6 +10,7 @@
 #define WARM_API_PARAMS_H
 
 #include "api/json_read.h"
+#include "api/lora.h"
 #include "config/config.h"
 #include "sched/task.h"
 #include "warmslot/engine.h"
@@ -50,6 +51,8 @@ typedef struct warm_params {
     const char **response_fields;
     size_t n_stop, n_response_fields;
     const char *salt;
+    warm_lora *lora; /* owned; which adapters the request asks for, NULL: it does not say */
+    size_t n_lora;
     warm_jv *root;               /* the body: owns every string above */
     const char **own_stop;       /* the array behind stop, if it is not the server's */
     char *template_stops;        /* strings of it */
@@ -64,7 +67,7 @@ WARM_MUST_USE int warm_params_add_stops(warm_params *p, char *stops_take, size_t
 void warm_params_trim(warm_params *p);
 void warm_params_deinit(warm_params *p);
 
-/* All of *o but tokens, emit and ud; borrowed from p. */
+/* All of *o but tokens, scales, emit and ud; borrowed from p. */
 void warm_params_task(const warm_params *p, warm_task_options *o);
 
 /* The default order of samplers and the default sequence breakers, for showing them. */

@@ -337,10 +337,7 @@ static int read_tool_choice(warm_params *p, warm_err *err) {
 /* ---- the rest ---- */
 
 static int refuse_unsupported(warm_params *p, warm_err *err) {
-    warm_jv *v = warm_jget(p->root, "lora");
-    if (v && !warm_jis(v, json_type_array)) return warm__params_type(err, "lora", "an array of {id, scale}", v);
-    if (v && json_object_array_length(v) > 0) return not_yet(err, "lora", "choosing adapters per request");
-    v = warm_jget(p->root, "echo");
+    warm_jv *v = warm_jget(p->root, "echo");
     if (v && !warm_jis(v, json_type_boolean)) return warm__params_type(err, "echo", "a boolean", v);
     if (v && json_object_get_boolean(v)) return not_yet(err, "echo", "returning the prompt");
     static const char *const budgets[] = {"reasoning_budget_tokens", "thinking_budget_tokens"};
@@ -399,6 +396,7 @@ int warm__params_special(const warm_params_scope *s, warm_params *p, warm_err *e
     if (!rc && (v = warm_jget(p->root, "dry_sequence_breakers"))) rc = read_breakers(p, v, err);
     if (!rc && (v = warm_jget(p->root, "logit_bias"))) rc = read_logit_bias(s, p, v, err);
     if (!rc && (v = warm_jget(p->root, "cache_salt"))) rc = read_string("cache_salt", v, &p->salt, err);
+    if (!rc && (v = warm_jget(p->root, "lora"))) rc = warm_lora_read(s->engine->info, "lora", v, &p->lora, &p->n_lora, err);
     if (!rc) rc = read_constraints(p, err);
     if (!rc && p->kind == WARM_API_CHAT) rc = read_chat_logprobs(p, err);
     if (!rc && p->kind == WARM_API_CHAT) rc = read_tool_choice(p, err);

@@ -82,10 +82,10 @@ void close_engine(warm_engine *we) {
     delete of(we);
 }
 
-const warm_engine_ops ops = {"llama",      decode,         logits,        seq_rm,        can_continue, fork,
-                             clear,        state_bytes,    state_save,    state_load,    window_bytes, window_save,
-                             window_load,  snapshot_bytes, snapshot_save, snapshot_load, seq_range,    sampler_new,
-                             sampler_free, sampler_accept, sample,        close_engine};
+const warm_engine_ops ops = {"llama",     adapters,     decode,         logits,        seq_rm,        can_continue,
+                             fork,        clear,        state_bytes,    state_save,    state_load,    window_bytes,
+                             window_save, window_load,  snapshot_bytes, snapshot_save, snapshot_load, seq_range,
+                             sampler_new, sampler_free, sampler_accept, sample,        close_engine};
 const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render};
 
 std::string meta(const engine &e, const char *key) {
@@ -152,6 +152,8 @@ void publish(engine &e) {
     e.info_.chat_template_caps = e.template_caps.c_str();
     e.info_.bos_text = e.bos_text.c_str();
     e.info_.eos_text = e.eos_text.c_str();
+    e.info_.adapters = e.adapters_.data();
+    e.info_.n_adapters = e.adapters_.size();
     e.ops = &ops;
     e.text = &text_ops;
     e.info = &e.info_;

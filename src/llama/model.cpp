@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * llama/model.cpp - backends, model file, adapters, context.
+ * llama/model.cpp - backends, model file, context.
  *
  * libllama reports failures as log lines and a null pointer; the lines of a step are captured, and the one that says why becomes
  * the error. What can be said more clearly beforehand (no such file, not a GGUF) is checked beforehand.
@@ -23,21 +23,6 @@ namespace {
 
 /* Outputs beyond one per sequence cost vocabulary-sized rows in the compute buffer; this many let tests ask for a whole chunk. */
 constexpr uint32_t outputs_min = 64;
-
-void check_file(const char *what, const std::string &path) {
-    int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        int code = errno == ENOENT || errno == ENOTDIR ? WARM_ENOTFOUND : WARM_EIO;
-        fail(code, "%s %s: %s", what, path.c_str(), std::strerror(errno));
-    }
-    struct stat st;
-    char magic[4] = {0};
-    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    bool gguf = regular && pread(fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic && !std::memcmp(magic, "GGUF", sizeof magic);
-    close(fd);
-    if (!regular) fail(WARM_EINVAL, "%s %s is not a file", what, path.c_str());
-    if (!gguf) fail(WARM_EINVAL, "%s %s is not a GGUF file", what, path.c_str());
-}
 
 /* A context size of 0 means the model's own. The fit would multiply it by the number of sequences, although they share one pool,
  * so it sees one sequence then. */
@@ -66,31 +51,6 @@ llama_context_params context_params(engine &e) {
     return cp;
 }
 
-void load_lora(engine &e) {
-    for (auto &la : e.params.lora_adapters) {
-        check_file("adapter", la.path);
-        captured_log log(false);
-        llama_adapter_lora_ptr lora(llama_adapter_lora_init(e.model.get(), la.path.c_str()));
-        if (!lora) fail(WARM_EENGINE, "adapter %s: %s", la.path.c_str(), log.or_else("libllama refused it"));
-        la.ptr = lora.get();
-        e.lora.push_back(std::move(lora));
-    }
-}
-
-void set_control_vectors(engine &e) {
-    common_params &p = e.params;
-    if (p.control_vectors.empty()) return;
-    for (const auto &cv : p.control_vectors) check_file("control vector", cv.fname);
-    if (p.control_vector_layer_start <= 0) p.control_vector_layer_start = 1;
-    if (p.control_vector_layer_end <= 0) p.control_vector_layer_end = llama_model_n_layer(e.model.get());
-    const auto cvec = common_control_vector_load(p.control_vectors);
-    if (cvec.n_embd == -1) fail(WARM_EINVAL, "control vector %s holds no directions", p.control_vectors.front().fname.c_str());
-    if (llama_set_adapter_cvec(e.ctx.get(), cvec.data.data(), cvec.data.size(), cvec.n_embd, p.control_vector_layer_start,
-                               p.control_vector_layer_end)) {
-        fail(WARM_EINVAL, "control vector %s does not fit the model", p.control_vectors.front().fname.c_str());
-    }
-}
-
 void check_kind(const llama_model *model) {
     if (!llama_model_has_decoder(model)) fail(WARM_ENOTSUP, "the model only encodes: it can't generate text");
     if (llama_model_has_encoder(model)) fail(WARM_ENOTSUP, "models with an encoder are not supported");
@@ -106,6 +66,21 @@ uint32_t sequences(const warm_llama_options &o) {
 }
 
 } // namespace
+
+void check_file(const char *what, const std::string &path) {
+    int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        int code = errno == ENOENT || errno == ENOTDIR ? WARM_ENOTFOUND : WARM_EIO;
+        fail(code, "%s %s: %s", what, path.c_str(), std::strerror(errno));
+    }
+    struct stat st;
+    char magic[4] = {0};
+    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    bool gguf = regular && pread(fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic && !std::memcmp(magic, "GGUF", sizeof magic);
+    close(fd);
+    if (!regular) fail(WARM_EINVAL, "%s %s is not a file", what, path.c_str());
+    if (!gguf) fail(WARM_EINVAL, "%s %s is not a GGUF file", what, path.c_str());
+}
 
 void load_backends() {
     /* common's own lines have nothing that libllama's do not say, and would bypass our log */
@@ -142,7 +117,8 @@ void load_model(engine &e, const warm_llama_options &o) {
     if (!e.model) fail(WARM_EENGINE, "model %s: %s", p.model.path.c_str(), log.or_else("libllama could not load it"));
     check_kind(e.model.get());
     e.vocab = llama_model_get_vocab(e.model.get());
-    load_lora(e);
+    e.n_ctx_trained = (uint32_t)llama_model_n_ctx_train(e.model.get());
+    load_adapters(e);
 }
 
 void make_context(engine &e) {
@@ -157,7 +133,7 @@ void make_context(engine &e) {
     if (!e.mem) fail(WARM_ENOTSUP, "the model keeps no state between tokens: it can't generate text");
     e.scratch = (int32_t)cp.n_seq_max - 1;
     set_control_vectors(e);
-    if (!p.lora_init_without_apply) common_set_adapter_lora(e.ctx.get(), p.lora_adapters);
+    apply_adapters(e);
     set_process_priority(p.cpuparams.priority);
     e.threadpools.init(e.ctx.get(), p);
 }

@@ -72,17 +72,24 @@ struct seq_state {
     bool open = false; /* has cells but not the snapshot that belongs to their end */
 };
 
+struct adapter {
+    llama_adapter_lora_ptr ptr;
+    std::string path, content, task_name, prompt_prefix;
+    float scale = 0.0f; /* at the start */
+};
+
 struct engine : warm_engine {
     common_params params;
     common_threadpools threadpools;
     llama_model_ptr model;
     llama_context_ptr ctx;
-    std::vector<llama_adapter_lora_ptr> lora;
+    std::vector<adapter> lora;
 
     const llama_vocab *vocab = nullptr;
     llama_memory_t mem = nullptr;
     int32_t scratch = 0; /* sequence id behind the last admitted one */
     uint32_t n_outputs = 0;
+    uint32_t n_ctx_trained = 0; /* as loaded: making a context may change the model's */
     std::vector<llama_token> eog, message_head;
     chat chat_;
     warm__blob_layout layout = {}; /* empty when the bytes of a state are not understood */
@@ -91,6 +98,7 @@ struct engine : warm_engine {
     std::vector<uint8_t> no_tail;  /* a partial state of nothing, see strip() */
 
     warm_engine_info info_ = {};
+    std::vector<warm_adapter> adapters_; /* info_.adapters */
     std::string scope, path, desc, arch, build, template_text, template_caps = "{}", bos_text, eos_text;
 
     /* engine thread */
@@ -115,7 +123,8 @@ inline const engine *of(const warm_engine *e) {
 /* params.cpp: reads the flags into e.params. Throws failure. */
 void read_flags(engine &e, const warm_llama_options &o);
 
-/* model.cpp: files, model, adapters, context. Throw failure. */
+/* model.cpp: files, model, context. Throw failure. */
+void check_file(const char *what, const std::string &path);
 void load_backends();
 void load_model(engine &e, const warm_llama_options &o);
 void make_context(engine &e);
@@ -127,8 +136,14 @@ void probe_state(engine &e);
 bool is_remembered(const engine &e);
 void remember(const engine &e);
 
+/* adapters.cpp: LoRA adapters and control vectors, as the flags name them. Throw failure. */
+void load_adapters(engine &e);
+void apply_adapters(engine &e); /* with the scales that hold at the start */
+void set_control_vectors(engine &e);
+
 /* scope.cpp: the text of info->scope; needs the context and the layout. */
 std::string scope_text(engine &e);
+content content_of(const std::string &path);
 
 /* chat.cpp. `given`: template of the options, or NULL. */
 void open_chat(engine &e, const char *given);
@@ -136,6 +151,7 @@ void learn_message_head(engine &e);
 int chat_render(warm_engine *e, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err);
 
 /* The other entries of the tables that engine.cpp puts together. */
+int adapters(warm_engine *e, const float *scale, size_t n, warm_err *err);
 int sampler_new(warm_engine *e, const warm_sampling *s, warm_sampler **out, warm_err *err);
 void sampler_free(warm_engine *e, warm_sampler *s);
 int sampler_accept(warm_engine *e, warm_sampler *s, int32_t token, bool generated, warm_err *err);

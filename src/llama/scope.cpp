@@ -126,19 +126,6 @@ std::vector<std::string> parts_of(const std::string &path, const gguf_context *g
     return parts;
 }
 
-content content_of(const std::string &path) {
-    content c;
-    sha h;
-    gguf_ptr first = read_header(path);
-    const auto parts = parts_of(path, first.get());
-    for (const auto &part : parts) {
-        gguf_ptr own = part == path ? nullptr : read_header(part);
-        add_file(c, h, part, own ? own.get() : first.get());
-    }
-    c.sha256 = h.hex();
-    return c;
-}
-
 class text {
   public:
     void line(const char *fmt, ...) __attribute__((format(printf, 2, 3))) {
@@ -217,14 +204,15 @@ const char *scaling_name(llama_rope_scaling_type type) {
     }
 }
 
-/* The context that the model was made for, as libllama finds it. */
+/* What libllama compares the context with when it chooses between short and long factors: the model's own, whatever --yarn-orig-ctx says. */
 uint32_t original_context(const engine &e) {
-    if (e.params.yarn_orig_ctx) return (uint32_t)e.params.yarn_orig_ctx;
     char buf[64] = {0};
     const std::string key = e.arch + ".rope.scaling.original_context_length";
-    if (llama_model_meta_val_str(e.model.get(), key.c_str(), buf, sizeof buf) > 0 && std::atol(buf) > 0)
-        return (uint32_t)std::atol(buf);
-    return (uint32_t)llama_model_n_ctx_train(e.model.get());
+    for (const auto &o : e.params.kv_overrides) {
+        if (o.tag == LLAMA_KV_OVERRIDE_TYPE_INT && key == o.key) return (uint32_t)o.val_i64;
+    }
+    if (llama_model_meta_val_str(e.model.get(), key.c_str(), buf, sizeof buf) > 0) return (uint32_t)std::atol(buf);
+    return e.n_ctx_trained;
 }
 
 void write_rope(text &t, const engine &e, const content &model) {
@@ -261,12 +249,7 @@ void write_overrides(text &t, const common_params &p) {
     }
 }
 
-void write_adapters(text &t, const common_params &p) {
-    for (const auto &la : p.lora_adapters) {
-        if (!p.lora_init_without_apply && la.scale != 0.0f) {
-            t.line("adapter: sha256 %s, scale %.9g", content_of(la.path).sha256.c_str(), la.scale);
-        }
-    }
+void write_control_vectors(text &t, const common_params &p) {
     for (const auto &cv : p.control_vectors) {
         t.line("control vector: sha256 %s, strength %.9g, layers %d-%d", content_of(cv.fname).sha256.c_str(), cv.strength,
                p.control_vector_layer_start, p.control_vector_layer_end);
@@ -274,6 +257,19 @@ void write_adapters(text &t, const common_params &p) {
 }
 
 } // namespace
+
+content content_of(const std::string &path) {
+    content c;
+    sha h;
+    gguf_ptr first = read_header(path);
+    const auto parts = parts_of(path, first.get());
+    for (const auto &part : parts) {
+        gguf_ptr own = part == path ? nullptr : read_header(part);
+        add_file(c, h, part, own ? own.get() : first.get());
+    }
+    c.sha256 = h.hex();
+    return c;
+}
 
 std::string scope_text(engine &e) {
     text t;
@@ -284,7 +280,7 @@ std::string scope_text(engine &e) {
     t.line("block: %u units", WARM_BLOCK_UNITS);
     write_layout(t, e);
     write_rope(t, e, model);
-    write_adapters(t, e.params);
+    write_control_vectors(t, e.params);
     return t.take();
 }
 

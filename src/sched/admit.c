@@ -296,7 +296,7 @@ static warm_slot *find_slot(warm_sched *s, int32_t id) {
 }
 
 static bool start_task(warm_sched *s, warm_slot *sl, warm_task *t) {
-    *sl = (warm_slot){.id = sl->id, .task = t, .order = s->order, .row = -1, .recount = true};
+    *sl = (warm_slot){.id = sl->id, .task = t, .order = s->order, .waits_since = s->n_turns, .row = -1, .recount = true};
     sl->start_ns = warm__sched_now(s);
     sl->t.n_prompt = t->n_prompt;
     sl->t.wait_ms = (double)(sl->start_ns - t->queued_ns) / 1e6;

@@ -45,18 +45,19 @@ static warm_slot *oldest_prefill(warm_sched *s) {
     warm_slot *best = NULL;
     for (uint32_t i = 0; i < s->n_slots; i++) {
         warm_slot *sl = &s->slots[i];
-        if (sl->state == WARM_SLOT_PREFILL && !sl->n_chunk && (!best || sl->order < best->order)) best = sl;
+        if (sl->state == WARM_SLOT_PREFILL && sl->has_turn && !sl->n_chunk && (!best || sl->order < best->order)) best = sl;
     }
     return best;
 }
 
 static size_t build_batch(warm_sched *s, size_t *n_generating) {
     size_t n = 0;
+    warm__adapters_choose(s);
     for (uint32_t i = 0; i < s->n_slots; i++) {
         warm_slot *sl = &s->slots[i];
         sl->n_chunk = 0;
         sl->row = -1;
-        if (sl->state == WARM_SLOT_GENERATING && n < s->info->n_batch) n = add_rows(s, sl, n, 1);
+        if (sl->state == WARM_SLOT_GENERATING && sl->has_turn && n < s->info->n_batch) n = add_rows(s, sl, n, 1);
     }
     *n_generating = n;
     size_t limit = s->info->n_ubatch;
@@ -249,7 +250,8 @@ bool warm__compute(warm_sched *s) {
     warm_batch b = {.n = n, .token = s->b_token, .pos = s->b_pos, .seq = s->b_seq, .want = s->b_want};
     warm_err err = {0};
     uint64_t t0 = warm__sched_now(s);
-    int rc = s->e->ops->decode(s->e, &b, &err);
+    int rc = warm__adapters_apply(s, &err);
+    if (!rc) rc = s->e->ops->decode(s->e, &b, &err);
     uint64_t ns = warm__sched_now(s) - t0;
     if (rc) {
         if (!err.code) warm_err_set(&err, rc, "decode: %s", warm_strerror(rc));

@@ -5,7 +5,7 @@
  *   sched.c    messages, the turn, the loop, status         seq.c      sequences: begin, fork, take over, drop
  *   admit.c    queue -> slot: plan, room, parking           save.c     cache work in slices: loads, saves
  *   compute.c  batch, decode, sample, finish                points.c   resume points: when snapshots are taken and marks are set
- *   report.c   events and log lines
+ *   report.c   events and log lines                         adapters.c whose adapters compute now
  *
  * A sequence is running (a slot owns it) or resident. It owns its units and lists its cells (pool.h). Invariants
  *  (1) units[0..n) are the cells 0..n-1 of the engine's sequence `id`; units[n..n_want) are still to be computed or loaded.
@@ -49,6 +49,7 @@ struct warm_task {
     bool cache_prompt, return_progress;
     char **stop;
     size_t n_stop;
+    float *scales; /* one for each of the engine's adapters; NULL: it has none */
     uint8_t fingerprint[WARM_SCOPE_BYTES];
     void (*emit)(void *ud, warm_event *ev);
     void *ud;
@@ -116,6 +117,8 @@ struct warm_slot {
     int32_t *tokens;
     warm_token_prob *probs, *top;
     size_t n_tokens, cap_tokens, n_top, cap_top;
+    uint64_t waits_since; /* the turn (adapters.c) that tasks with its scales had last, or in which it began */
+    bool has_turn;
     int row;        /* of this step's batch whose logits are its, -1 = none */
     size_t n_chunk; /* units of it in this step's batch */
 };
@@ -147,6 +150,7 @@ struct warm_sched {
     uint64_t engine_ns, eager_ns; /* time in decode; time in saves beside it */
     size_t budget_wanted;
     bool budget_pending; /* budget_wanted is new, or pinned blocks still exceed it */
+    uint64_t n_turns;    /* adapters.c */
     /* batch */
     int32_t *b_token, *b_pos, *b_seq;
     uint8_t *b_want;
@@ -210,6 +214,14 @@ size_t warm__points_wanted(const warm_seq *q);
 void warm__points_drop(warm_sched *s, warm_seq *q);
 /* Whether the tree could give it back as it is, but for less than a gap. */
 bool warm__points_in_tree(warm_sched *s, const warm_seq *q);
+
+/* adapters.c */
+/* Gives the task its scales and its fingerprint. */
+int warm__adapters_take(warm_task *t, const warm_task_options *o, warm_err *err);
+/* Says in has_turn which slots the next batch may compute. */
+void warm__adapters_choose(warm_sched *s);
+/* Makes the engine compute with what they ask for. */
+int warm__adapters_apply(warm_sched *s, warm_err *err);
 
 /* compute.c */
 bool warm__compute(warm_sched *s);

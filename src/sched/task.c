@@ -70,8 +70,8 @@ int warm_task_new(warm_engine *e, const warm_task_options *o, warm_task **out, w
     t->return_progress = o->return_progress;
     t->emit = o->emit;
     t->ud = o->ud;
-    warm_scope_fingerprint(e->info->scope, NULL, o->salt, t->fingerprint);
-    int rc = copy_prompt(t, o, err);
+    int rc = warm__adapters_take(t, o, err);
+    if (!rc) rc = copy_prompt(t, o, err);
     bool any_position = e->info->state == WARM_STATE_RANGES || !t->cache_prompt;
     if (!rc && !any_position && warm_marks_find(e, o->tokens, o->n_tokens, &t->marks, &t->n_marks))
         rc = warm_err_set(err, WARM_ENOMEM, "no memory for a prompt of %zu tokens", o->n_tokens);
@@ -95,6 +95,7 @@ void warm_task_free(warm_task *t) {
     if (t->sampler) t->engine->ops->sampler_free(t->engine, t->sampler);
     for (size_t i = 0; i < t->n_stop; i++) free(t->stop[i]);
     free(t->stop);
+    free(t->scales);
     free(t->units);
     free(t->marks);
     free(t);

@@ -76,7 +76,8 @@ typedef struct warm_task_options {
     bool return_progress;
     const char *const *stop; /* copied */
     size_t n_stop;
-    const char *salt; /* copied, may be NULL: part of the scope */
+    const char *salt;    /* copied, may be NULL: part of the scope */
+    const float *scales; /* copied: one for each of the engine's adapters; NULL = those that hold at the start */
     /* Called on the engine thread; takes the event. Must not block and must not call the scheduler. */
     void (*emit)(void *ud, warm_event *ev);
     void *ud;

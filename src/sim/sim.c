@@ -23,10 +23,29 @@ uint64_t warm__sim_mix(uint64_t hash, uint64_t v) {
     return z ^ (z >> 31);
 }
 
-uint64_t warm_sim_hash(const int32_t *tokens, size_t n) {
+uint64_t warm__sim_next_hash(uint64_t hash, int32_t token, uint32_t adapted) {
+    hash = warm__sim_mix(hash, (uint64_t)token);
+    return adapted ? warm__sim_mix(hash, adapted) : hash;
+}
+
+static uint32_t name_of(const float *scale, size_t n) {
+    uint64_t name = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &scale[i], sizeof bits);
+        if (scale[i] != 0.0f) name = warm__sim_mix(name, (uint64_t)i << 32 | bits) | 1;
+    }
+    return (uint32_t)name;
+}
+
+uint64_t warm_sim_hash_adapted(const int32_t *tokens, size_t n, const float *scale, size_t n_scales) {
     uint64_t hash = 0;
-    for (size_t i = 0; i < n; i++) hash = warm__sim_mix(hash, (uint64_t)tokens[i]);
+    for (size_t i = 0; i < n; i++) hash = warm__sim_next_hash(hash, tokens[i], name_of(scale, n_scales));
     return hash;
+}
+
+uint64_t warm_sim_hash(const int32_t *tokens, size_t n) {
+    return warm_sim_hash_adapted(tokens, n, NULL, 0);
 }
 
 int32_t warm_sim_next(const warm_engine *e, uint64_t hash, bool ignore_eos) {
@@ -58,10 +77,10 @@ uint64_t warm_sim_poisoned(const warm_engine *e) {
     return ((const sim *)e)->n_poisoned;
 }
 
-void warm__sim_push_cell(sim *s, struct sim_seq *q, int32_t token, uint64_t hash) {
+void warm__sim_push_cell(sim *s, struct sim_seq *q, int32_t token, uint32_t adapted, uint64_t hash) {
     for (uint32_t i = 0; i < s->info.n_ctx; i++) {
         if (s->cells[i].refs) continue;
-        s->cells[i] = (struct sim_cell){.token = token, .refs = 1, .hash = hash};
+        s->cells[i] = (struct sim_cell){.token = token, .adapted = adapted, .refs = 1, .hash = hash};
         s->n_used++;
         q->cells[q->n++] = (int32_t)i;
         return;
@@ -79,16 +98,16 @@ static uint64_t poison_of(const sim *s, const struct sim_seq *q) {
 
 static void decode_row(sim *s, const warm_batch *b, size_t i) {
     struct sim_seq *q = &s->seqs[b->seq[i]];
-    uint64_t poison = poison_of(s, q), hash = warm__sim_mix(warm__sim_end_hash(s, q), (uint64_t)b->token[i]) ^ poison;
+    uint64_t poison = poison_of(s, q), hash = warm__sim_next_hash(warm__sim_end_hash(s, q), b->token[i], s->adapted) ^ poison;
     if (poison) s->n_poisoned++;
     s->row_hash[i] = hash;
     if (uses_cells(s)) {
-        warm__sim_push_cell(s, q, b->token[i], hash);
+        warm__sim_push_cell(s, q, b->token[i], s->adapted, hash);
     } else {
         q->n++;
     }
     /* A state of its own: it does not become right by being wrong along with the cells. */
-    q->recurrent = uses_cells(s) ? warm__sim_mix(q->recurrent, (uint64_t)b->token[i]) : hash;
+    q->recurrent = uses_cells(s) ? warm__sim_next_hash(q->recurrent, b->token[i], s->adapted) : hash;
     q->recurrent_at = q->n;
     if (s->info.state == WARM_STATE_WINDOW) warm__sim_row_add(s, b->seq[i], b->pos[i]);
 }
@@ -99,6 +118,13 @@ static bool positions_follow(sim *s, const warm_batch *b) {
         if (b->pos[i] != s->per_seq[b->seq[i]]++) return false;
     }
     return true;
+}
+
+static int sim_adapters(warm_engine *e, const float *scale, size_t n, warm_err *err) {
+    sim *s = (sim *)e;
+    if (n != s->info.n_adapters) return warm_err_set(err, WARM_EINVAL, "%zu scales for %zu adapters", n, s->info.n_adapters);
+    s->adapted = name_of(scale, n);
+    return 0;
 }
 
 static int sim_decode(warm_engine *e, const warm_batch *b, warm_err *err) {
@@ -217,6 +243,7 @@ static int sim_chat_render(warm_engine *e, const char *json, size_t len, warm_ch
 
 static const warm_engine_ops engine_ops = {
     .name = "sim",
+    .adapters = sim_adapters,
     .decode = sim_decode,
     .logits = sim_logits,
     .seq_rm = warm__sim_seq_rm,
@@ -266,6 +293,17 @@ static void alloc_parts(sim *s) {
     warm__sim_rows_init(s);
 }
 
+static void add_adapters(sim *s) {
+    static const char *const names[WARM_SIM_ADAPTERS_MAX] = {"simulated 0", "simulated 1", "simulated 2", "simulated 3"};
+    assert(s->o.n_adapters <= WARM_SIM_ADAPTERS_MAX);
+    for (size_t i = 0; i < s->o.n_adapters; i++)
+        s->adapters[i] = (warm_adapter){
+            .path = names[i], .content = names[i], .scale = s->o.adapter_scale[i], .task_name = "", .prompt_prefix = ""};
+    s->adapted = name_of(s->o.adapter_scale, s->o.n_adapters);
+    s->info.adapters = s->adapters;
+    s->info.n_adapters = s->o.n_adapters;
+}
+
 int warm_sim_open(const warm_sim_options *o, warm_engine **out) {
     sim *s = warm_xcalloc(1, sizeof *s);
     s->o = *o;
@@ -299,6 +337,7 @@ int warm_sim_open(const warm_sim_options *o, warm_engine **out) {
         s->info.n_window = o->n_window ? o->n_window : 64;
         s->info.staging_bytes = s->o.window_unit_bytes * s->info.n_window;
     }
+    add_adapters(s);
     alloc_parts(s);
     s->base = (warm_engine){.ops = &engine_ops, .text = &text_ops, .info = &s->info};
     *out = &s->base;

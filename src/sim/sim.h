@@ -11,6 +11,7 @@
  *    p-n_window+1..p-1. Rows of all sequences share a pool of n_window * n_seq_max + n_ubatch (never more than n_ctx). Those behind their
  *    sequence's window are taken away when room is needed, and a few or all of them, by chance, at the start of any decode.
  *  - RANGES_SNAPSHOTS, SNAPSHOTS: a recurrent state, a hash over all tokens of its own. In SNAPSHOTS it is all there is: no cells are used.
+ * Adapters whose scale is not 0 change the hash of every unit computed with them.
  * State saved is what the cells, rows and states hold, padded, behind a header that a load checks. Nothing is random: runs are alike.
  * What engine.h forbids its callers is asserted, but for positions that do not follow: those fail as in libllama.
  * Text: token 0 is the end of text, tokens 1..256 are the bytes, others print as "<n>".
@@ -20,14 +21,18 @@
 
 #include "warmslot/engine.h"
 
+enum { WARM_SIM_ADAPTERS_MAX = 4 };
+
 typedef struct warm_sim_options {
     uint32_t n_ctx, n_seq_max, n_batch, n_ubatch; /* 0 = 4096, 8, 512, 512 */
     uint32_t n_vocab;                             /* 0 = 257 */
     enum warm_state_kind state;
-    uint32_t n_window;                       /* 0 = 64; used by WARM_STATE_WINDOW only */
-    size_t unit_bytes;                       /* state per unit; 0 = 64, at least 16 */
-    size_t window_unit_bytes;                /* a window row's; 0 = unit_bytes, at least 16 */
-    size_t snapshot_bytes;                   /* of a snapshot, in WHOLE besides unit_bytes for each unit; 0 = 1024, at least 32 */
+    uint32_t n_window;          /* 0 = 64; used by WARM_STATE_WINDOW only */
+    size_t unit_bytes;          /* state per unit; 0 = 64, at least 16 */
+    size_t window_unit_bytes;   /* a window row's; 0 = unit_bytes, at least 16 */
+    size_t snapshot_bytes;      /* of a snapshot, in WHOLE besides unit_bytes for each unit; 0 = 1024, at least 32 */
+    const float *adapter_scale; /* of n_adapters (at most WARM_SIM_ADAPTERS_MAX): their scales at the start; borrowed by open */
+    size_t n_adapters;
     uint64_t *clock_ns;                      /* a virtual clock that calls advance; NULL = calls take no time */
     uint64_t row_ns, copy_ns;                /* per row decoded; per unit or window row saved or loaded */
     uint64_t snapshot_ns;                    /* per snapshot saved or loaded */
@@ -40,6 +45,8 @@ WARM_MUST_USE int warm_sim_open(const warm_sim_options *o, warm_engine **out);
 
 /* The hash that a sequence of these tokens ends with, and the token generated from it: what a test compares against. */
 uint64_t warm_sim_hash(const int32_t *tokens, size_t n);
+/* The same, all of it computed with these scales. */
+uint64_t warm_sim_hash_adapted(const int32_t *tokens, size_t n, const float *scale, size_t n_scales);
 int32_t warm_sim_next(const warm_engine *e, uint64_t hash, bool ignore_eos);
 
 /* The hash that seq does end with, and how many units were so far decoded on, or loaded behind, state that was missing or not theirs. */

@@ -5,7 +5,8 @@
  * sim.c decodes, samples and speaks; state.c copies sequences and moves cells and snapshots in and out; window.c has the window rows.
  *
  * Invariants
- *  (1) A cell's hash follows from the cell before it and its token, unless something was wrong; then it is poisoned, and so is all behind it.
+ *  (1) A cell's hash follows from the cell before it and its token and adapters, unless something was wrong; then it is poisoned, and
+ *      so is all behind it.
  *  (2) WINDOW: of the rows that are needed at n, those from good_from on are held and right. What is behind a sequence's window is what is not
  *      needed at row_end; nothing else is ever taken away. */
 #ifndef WARM_SIM_INTERNAL_H
@@ -17,6 +18,7 @@ enum { WARM__SIM_NO_ROW = -1, WARM__SIM_RECORD_MIN = 16 };
 
 struct sim_cell {
     int32_t token;
+    uint32_t adapted; /* names the adapters it was computed with, 0 = none */
     uint32_t refs;
     uint64_t hash;
 };
@@ -56,14 +58,18 @@ typedef struct sim {
     float *logits;
     uint64_t n_decodes, n_loads, n_window_calls, n_snapshot_calls;
     uint64_t n_poisoned;
+    warm_adapter adapters[WARM_SIM_ADAPTERS_MAX];
+    uint32_t adapted; /* of the units that are computed now */
 } sim;
 
 uint64_t warm__sim_mix(uint64_t hash, uint64_t v);
+/* The hash behind one more unit. */
+uint64_t warm__sim_next_hash(uint64_t hash, int32_t token, uint32_t adapted);
 void warm__sim_spend(sim *s, uint64_t ns);
 /* Hash at the end of a sequence. */
 uint64_t warm__sim_end_hash(const sim *s, const struct sim_seq *q);
 /* Appends a cell to q; the caller knows that one is free. */
-void warm__sim_push_cell(sim *s, struct sim_seq *q, int32_t token, uint64_t hash);
+void warm__sim_push_cell(sim *s, struct sim_seq *q, int32_t token, uint32_t adapted, uint64_t hash);
 
 /* Every blob begins with this. */
 struct sim_header {

@@ -91,6 +91,7 @@ static void put_cells(const sim *s, const struct sim_seq *q, int32_t p0, size_t 
         const struct sim_cell *c = &s->cells[q->cells[(size_t)p0 + i]];
         memcpy(dst, &c->hash, sizeof c->hash);
         memcpy(dst + sizeof c->hash, &c->token, sizeof c->token);
+        memcpy(dst + sizeof c->hash + sizeof c->token, &c->adapted, sizeof c->adapted);
     }
 }
 
@@ -98,13 +99,15 @@ static void get_cells(sim *s, struct sim_seq *q, const uint8_t *src, int32_t n) 
     for (; n > 0; n--, src += s->o.unit_bytes) {
         uint64_t hash;
         int32_t token;
+        uint32_t adapted;
         memcpy(&hash, src, sizeof hash);
         memcpy(&token, src + sizeof hash, sizeof token);
-        if (hash != warm__sim_mix(warm__sim_end_hash(s, q), (uint64_t)token)) {
+        memcpy(&adapted, src + sizeof hash + sizeof token, sizeof adapted);
+        if (hash != warm__sim_next_hash(warm__sim_end_hash(s, q), token, adapted)) {
             hash = warm__sim_mix(hash, cells_magic);
             s->n_poisoned++;
         }
-        warm__sim_push_cell(s, q, token, hash);
+        warm__sim_push_cell(s, q, token, adapted, hash);
     }
 }
 

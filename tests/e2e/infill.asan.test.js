@@ -116,7 +116,7 @@ test('a model without tokens for it says which', () =>
     }));
 
 test('a malformed request is refused, and names the field', async () => {
-    for (const [body, field, status = 400] of [
+    for (const [body, field] of [
         [{ input_suffix: '' }, 'input_prefix'],
         [{ input_prefix: '' }, 'input_suffix'],
         [{ ...sides, input_prefix: null }, 'input_prefix'],
@@ -140,10 +140,10 @@ test('a malformed request is refused, and names the field', async () => {
         [{ ...sides, n: 3 }, 'n'],
         [{ ...sides, id_slot: 2 }, 'id_slot'],
         [{ ...sides, stream: 'yes' }, 'stream'],
-        [{ ...sides, lora: [{ id: 0, scale: 1 }] }, 'lora', 501],
+        [{ ...sides, lora: [{ id: 0, scale: 1 }] }, 'lora[0].id'],
     ]) {
         const answer = await server.post('/infill', body);
-        assert.equal(answer.status, status, `${JSON.stringify(body)}: ${answer.text}`);
+        assert.equal(answer.status, 400, `${JSON.stringify(body)}: ${answer.text}`);
         assert.ok(answer.json.error.message.startsWith(`Field '${field}':`), `${JSON.stringify(body)}: ${answer.text}`);
     }
     for (const text of ['', 'nonsense', '{"input_prefix":"a"', '[]']) assert.equal((await server.post('/infill', text)).status, 400, text);

@@ -54,6 +54,10 @@ static void note_rows(exact_engine *x, const warm_batch *b) {
     if (prefill && b->n < x->prefill_least) x->prefill_least = b->n;
 }
 
+static int adapters(warm_engine *e, const float *scale, size_t n, warm_err *err) {
+    return of(e)->inner->ops->adapters(of(e)->inner, scale, n, err);
+}
+
 static int decode(warm_engine *e, const warm_batch *b, warm_err *err) {
     exact_engine *x = of(e);
     assert(b->n <= e->info->n_batch);
@@ -132,9 +136,23 @@ static void close_inner(warm_engine *e) {
     of(e)->inner->ops->close(of(e)->inner);
 }
 
-static const warm_engine_ops ops = {
-    "exact", decode, logits, seq_rm, can_continue, fork_seq,  clear,       state_bytes,  state_save,     state_load, NULL,
-    NULL,    NULL,   NULL,   NULL,   NULL,         seq_range, sampler_new, sampler_free, sampler_accept, sample,     close_inner};
+static const warm_engine_ops ops = {.name = "exact",
+                                    .adapters = adapters,
+                                    .decode = decode,
+                                    .logits = logits,
+                                    .seq_rm = seq_rm,
+                                    .can_continue = can_continue,
+                                    .fork = fork_seq,
+                                    .clear = clear,
+                                    .state_bytes = state_bytes,
+                                    .state_save = state_save,
+                                    .state_load = state_load,
+                                    .seq_range = seq_range,
+                                    .sampler_new = sampler_new,
+                                    .sampler_free = sampler_free,
+                                    .sampler_accept = sampler_accept,
+                                    .sample = sample,
+                                    .close = close_inner};
 
 static int tokenize(warm_engine *e, const char *text, size_t len, bool add_special, bool parse_special, int32_t **tokens, size_t *n,
                     warm_err *err) {

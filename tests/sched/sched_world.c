@@ -105,6 +105,8 @@ void request_submit(world *w, request *r, const int32_t *prompt, size_t n, const
     r->n_prompt = n;
     r->n_predict = o->n_predict;
     r->ignore_eos = o->ignore_eos;
+    for (size_t i = 0; i < w->engine->info->n_adapters; i++)
+        r->scales[i] = o->scales ? o->scales[i] : w->engine->info->adapters[i].scale;
     warm_task_options to = {.n_tokens = n,
                             .n_predict = o->n_predict,
                             .id_slot = o->id_slot,
@@ -113,6 +115,7 @@ void request_submit(world *w, request *r, const int32_t *prompt, size_t n, const
                             .stop = o->stop,
                             .n_stop = o->n_stop,
                             .salt = o->salt,
+                            .scales = o->scales,
                             .emit = on_event,
                             .ud = r};
     warm_sampling_default(&to.sampling);
@@ -145,14 +148,14 @@ void request_run(world *w, request *r, const int32_t *prompt, size_t n, int32_t 
 void request_check(world *w, const request *r) {
     assert(r->ended && !r->failed);
     assert(r->t.n_device + r->t.n_ram + r->t.n_computed == r->n_prompt);
-    uint64_t hash = warm_sim_hash(r->prompt, r->n_prompt);
+    uint64_t hash = warm_sim_hash_adapted(r->prompt, r->n_prompt, r->scales, WARM_SIM_ADAPTERS_MAX);
     int32_t *all = warm_xmalloc((r->n_prompt + r->n_got + 1) * sizeof *all);
     memcpy(all, r->prompt, r->n_prompt * sizeof *all);
     for (size_t i = 0; i < r->n_got; i++) {
         int32_t want = warm_sim_next(w->engine, hash, r->ignore_eos);
         assert(r->got[i] == want);
         all[r->n_prompt + i] = want;
-        hash = warm_sim_hash(all, r->n_prompt + i + 1);
+        hash = warm_sim_hash_adapted(all, r->n_prompt + i + 1, r->scales, WARM_SIM_ADAPTERS_MAX);
     }
     if (!r->truncated && r->stop == WARM_STOP_LIMIT && r->n_predict >= 0) assert(r->n_got == (size_t)r->n_predict);
     if (r->stop == WARM_STOP_EOS) assert(r->n_got && r->got[r->n_got - 1] == 0);

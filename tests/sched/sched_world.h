@@ -44,6 +44,7 @@ typedef struct request {
     size_t n_prompt;
     int32_t n_predict;
     bool ignore_eos;
+    float scales[WARM_SIM_ADAPTERS_MAX];
     uint64_t id;
     int32_t *got; /* tokens of all events */
     size_t n_got;
@@ -63,6 +64,7 @@ typedef struct request_options {
     const char *const *stop;
     size_t n_stop;
     const char *salt;
+    const float *scales; /* one for each adapter; NULL: those that hold at the start */
 } request_options;
 
 void request_submit(world *w, request *r, const int32_t *prompt, size_t n, const request_options *o);

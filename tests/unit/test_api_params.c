@@ -378,7 +378,6 @@ static void chat_logprobs_are_a_boolean(void **state) {
 
 static void what_is_not_there_yet_is_said(void **state) {
     (void)state;
-    assert_error(WARM_API_NATIVE, "{\"lora\":[{\"id\":0,\"scale\":1}]}", WARM_ENOTSUP, "lora");
     assert_error(WARM_API_NATIVE, "{\"echo\":true}", WARM_ENOTSUP, "echo");
     assert_error(WARM_API_TEXT, "{\"suffix\":\"x\"}", WARM_ENOTSUP, "suffix");
     assert_error(WARM_API_TEXT, "{\"best_of\":3}", WARM_ENOTSUP, "best_of");

@@ -297,7 +297,8 @@ static void malformed_requests_name_what_is_wrong(void **state) {
         {"/completion", "{}", "'prompt'", 400},
         {"/completion", "{\"prompt\":\"a\",\"n_predict\":\"x\"}", "'n_predict'", 400},
         {"/completion", "{\"prompt\":[1,999]}", "'prompt'", 400},
-        {"/completion", "{\"prompt\":\"a\",\"lora\":[{}]}", "'lora'", 501},
+        {"/completion", "{\"prompt\":\"a\",\"lora\":[{}]}", "'lora[0].id'", 400},
+        {"/completion", "{\"prompt\":\"a\",\"lora\":[{\"id\":0,\"scale\":1}]}", "no adapter 0", 400},
         {"/v1/completions", "{\"prompt\":[]}", "'prompt'", 400},
         {"/v1/chat/completions", "{}", "'messages'", 400},
         {"/v1/chat/completions", "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]}", "image_url", 501},
@@ -315,6 +316,120 @@ static void malformed_requests_name_what_is_wrong(void **state) {
         post(&w, cases[i].path, cases[i].body, &a);
         assert_error(&a, cases[i].status, cases[i].status == 400 ? "invalid_request_error" : "not_supported_error", cases[i].words);
     }
+    close_world(&w);
+}
+
+static void open_with_adapters(world *w) {
+    static const float scales[] = {0.5f, 0.0f};
+    open_loading(w, NULL);
+    make_ready(w, &(warm_sim_options){.adapter_scale = scales, .n_adapters = 2}, 2);
+}
+
+/* Scales as GET /lora-adapters tells them. */
+static void assert_scales(const world *w, double first, double second) {
+    answer a;
+    warm_jv *v = NULL;
+    warm_err err = {0};
+    get(w, "/lora-adapters", &a);
+    assert_int_equal(a.status, 200);
+    assert_int_equal(warm_jread_array(a.body, strlen(a.body), &v, &err), 0);
+    assert_int_equal(json_object_array_length(v), 2);
+    assert_int_equal(int_at(v, "1/id"), 1);
+    assert_string_equal(str_at(v, "1/path"), "simulated 1");
+    assert_string_equal(str_at(v, "1/task_name"), "");
+    assert_string_equal(str_at(v, "1/prompt_prefix"), "");
+    assert_true(num_at(v, "0/scale") == first && num_at(v, "1/scale") == second);
+    json_object_put(v);
+}
+
+/* What is generated, and how much of the prompt had to be computed. */
+static char *generate(const world *w, const char *lora, int64_t *n_computed) {
+    char body[256];
+    snprintf(body, sizeof body,
+             "{\"prompt\":\"some words to begin with\",\"n_predict\":8,\"ignore_eos\":true,\"return_tokens\":true%s%s}",
+             *lora ? ",\"lora\":" : "", lora);
+    warm_jv *v = post_ok(w, "/completion", body);
+    char *tokens = strdup(json_object_to_json_string(at(v, "tokens")));
+    *n_computed = int_at(v, "timings/prompt_n");
+    json_object_put(v);
+    return tokens;
+}
+
+static void adapters_hold_for_requests_that_name_none(void **state) {
+    (void)state;
+    world w;
+    enum { N = 7 };
+    open_with_adapters(&w);
+    assert_scales(&w, 0.5, 0);
+    /* what is set before a request ("": nothing), what it says itself, and which earlier one was computed alike */
+    static const struct {
+        const char *set, *says;
+        int as;
+    } cases[N] = {{"", "", -1},
+                  {"[{\"id\":1,\"scale\":1.5}]", "", -1},
+                  {"[]", "", -1},
+                  {"", "[{\"id\":0,\"scale\":1},{\"scale\":2,\"id\":1},{\"id\":0,\"scale\":0.5},{\"id\":1}]", 0},
+                  {"", "[{\"id\":1,\"scale\":1.5}]", 1},
+                  {"[{\"id\":0,\"scale\":0.5}]", "[]", 0},
+                  {"", "[{\"id\":0,\"scale\":-0.0}]", 2}};
+    char *got[N];
+    for (size_t i = 0; i < N; i++) {
+        int64_t n_computed;
+        if (*cases[i].set) json_object_put(post_ok(&w, "/lora-adapters", cases[i].set));
+        got[i] = generate(&w, cases[i].says, &n_computed);
+        assert_int_equal(n_computed, cases[i].as < 0 ? 24 : 1);
+        for (int k = 0; k < (int)i; k++) {
+            if (k == cases[i].as) assert_string_equal(got[i], got[k]);
+            if (cases[i].as < 0) assert_string_not_equal(got[i], got[k]);
+        }
+    }
+    for (size_t i = 0; i < N; i++) free(got[i]);
+    assert_scales(&w, 0.5, 0);
+    warm_jv *v = post_ok(&w, "/completion", "{\"prompt\":\"a\",\"n_predict\":1,\"lora\":[{\"id\":1,\"scale\":1},{\"id\":0}]}");
+    assert_string_equal(json_object_to_json_string_ext(at(v, "generation_settings/lora"), JSON_C_TO_STRING_PLAIN),
+                        "[{\"id\":0,\"scale\":0},{\"id\":1,\"scale\":1}]");
+    json_object_put(v);
+    close_world(&w);
+}
+
+static void lists_of_adapters_that_are_wrong_change_nothing(void **state) {
+    (void)state;
+    static const struct {
+        const char *list, *words;
+    } cases[] = {
+        {"{}", "array"},
+        {"{\"id\":0,\"scale\":1}", "array"},
+        {"5", "array"},
+        {"[1]", "[0]': expected an object"},
+        {"[null]", "[0]': expected an object"},
+        {"[{\"id\":0,\"scale\":1},{}]", "[1].id'"},
+        {"[{\"id\":null}]", "[0].id'"},
+        {"[{\"id\":\"0\"}]", "[0].id'"},
+        {"[{\"id\":0.5}]", "[0].id'"},
+        {"[{\"id\":-1}]", "no adapter -1"},
+        {"[{\"id\":2}]", "no adapter 2 (adapters loaded: 2)"},
+        {"[{\"id\":0,\"scale\":\"1\"}]", "[0].scale'"},
+        {"[{\"id\":0,\"scale\":true}]", "[0].scale'"},
+        {"[{\"id\":0,\"scale\":1e39}]", "too large"},
+    };
+    world w;
+    answer a;
+    char body[128];
+    open_with_adapters(&w);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        post(&w, "/lora-adapters", cases[i].list, &a);
+        assert_error(&a, 400, "invalid_request_error", cases[i].words);
+        snprintf(body, sizeof body, "{\"prompt\":\"a\",\"lora\":%s}", cases[i].list);
+        post(&w, "/completion", body, &a);
+        assert_error(&a, 400, "invalid_request_error", cases[i].words);
+        assert_error(&a, 400, "invalid_request_error", "Field 'lora");
+    }
+    static const char *const no_json[] = {"", "[", "[]x", "[{\"id\":0,}]"};
+    for (size_t i = 0; i < sizeof no_json / sizeof *no_json; i++) {
+        post(&w, "/lora-adapters", no_json[i], &a);
+        assert_error(&a, 400, "invalid_request_error", NULL);
+    }
+    assert_scales(&w, 0.5, 0);
     close_world(&w);
 }
 
@@ -520,6 +635,8 @@ int main(void) {
         cmocka_unit_test(a_chat_is_rendered_and_answered),
         cmocka_unit_test(streams_arrive_as_events),
         cmocka_unit_test(malformed_requests_name_what_is_wrong),
+        cmocka_unit_test(adapters_hold_for_requests_that_name_none),
+        cmocka_unit_test(lists_of_adapters_that_are_wrong_change_nothing),
         cmocka_unit_test(a_prompt_too_large_says_both_numbers),
         cmocka_unit_test(an_engine_that_fails_in_a_stream_is_an_event),
         cmocka_unit_test(text_becomes_tokens_and_text_again),
