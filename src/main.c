@@ -33,11 +33,12 @@
 enum {
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
-    DEFAULT_SLOTS = 4,      /* llama-server's */
-    EXTRA_SEQUENCES = 16,   /* conversations that can stay in the context beside the running ones; each costs a row of logits */
-    PREFAULT_MIB = 64,      /* about a second of saving at full speed */
-    BUDGET_CHECK_MS = 5000, /* how soon memory that others take is given up */
-    BUDGET_STEP_SHARE = 32  /* changes of the budget below this share are not worth making */
+    DEFAULT_SLOTS = 4,       /* llama-server's */
+    EXTRA_SEQUENCES_OWN = 2, /* the same where each takes a window or a recurrent state of its own: loading one again is cheap */
+    EXTRA_SEQUENCES = 16,    /* conversations that can stay in the context beside the running ones; each costs a row of logits */
+    PREFAULT_MIB = 64,       /* about a second of saving at full speed */
+    BUDGET_CHECK_MS = 5000,  /* how soon memory that others take is given up */
+    BUDGET_STEP_SHARE = 32   /* changes of the budget below this share are not worth making */
 };
 
 /* LOADING, then READY or FAILED by the engine thread, then ENDING by the main thread. */
@@ -161,6 +162,7 @@ static int load(server *s, warm_err *err) {
                                    .argv = c->engine_argv,
                                    .n_slots = n_slots,
                                    .n_seq_extra = EXTRA_SEQUENCES,
+                                   .n_seq_extra_own = EXTRA_SEQUENCES_OWN,
                                    .chat_template = c->chat_template};
     int rc = warm_llama_open(&lo, &s->engine, err);
     if (rc) return rc;

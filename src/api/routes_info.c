@@ -173,6 +173,11 @@ void warm__handle_props(warm_http_request *r, void *ud) {
     warm_json_kstr(j, "bos_token", info->bos_text);
     warm_json_kstr(j, "eos_token", info->eos_text);
     warm_json_kstr(j, "build_info", info->build);
+    warm_json_key(j, "state");
+    warm_json_obj(j);
+    warm_json_kstr(j, "kind", warm_state_kind_name(info->state));
+    if (info->n_window) warm_json_kuint(j, "window", info->n_window);
+    warm_json_obj_end(j);
     warm_json_kbool(j, "is_sleeping", false);
     warm_json_kbool(j, "cors_proxy_enabled", false);
     warm_json_obj_end(j);

@@ -235,6 +235,27 @@ int warm_kv_save(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units,
     return 1;
 }
 
+int warm_kv_save_rows(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units, size_t pos, size_t end) {
+    warm_cache *c = kv->o.cache;
+    warm_engine *e = kv->o.engine;
+    size_t start, count;
+    if (!warm_cache_next_window(c, p, pos, &start, &count) || start >= end) return 0;
+    warm_save save;
+    int rc = warm_cache_save_begin_window(c, start, count, window_bytes(kv, count), &save);
+    if (rc) return rc;
+    warm_err err = {0};
+    int64_t rows = e->ops->window_save(e, seq, (int32_t)start, count, save.window, save.window_bytes, &err);
+    if (rows != (int64_t)save.window_bytes) {
+        warm_cache_save_abort(c, &save);
+        return rows == WARM_ENOTFOUND ? 0 : rows < 0 ? (int)rows : WARM_EENGINE;
+    }
+    warm_piece_view v;
+    rc = warm_cache_save_commit(c, p, &save, units, &v);
+    if (rc) return rc;
+    job_post(kv, v.piece, NULL, PART_CELLS, 0);
+    return 1;
+}
+
 int warm_kv_snapshot(warm_kv *kv, int32_t seq, warm_snapshot *out) {
     warm_engine *e = kv->o.engine;
     size_t bytes = e->ops->snapshot_bytes(e, seq);

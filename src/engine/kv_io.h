@@ -48,6 +48,9 @@ bool warm_kv_has_whole(const warm_kv *kv, const warm_path *p, size_t n);
  * room; nothing was lost but the saving). */
 WARM_MUST_USE int warm_kv_save(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units, size_t n, bool whole_only);
 
+/* Puts window rows of the path's first piece without any, of those that end in (pos, end], back from sequence seq, which has the path's units. Returns 1 =
+ * done, 0 = none lacks them or they are gone from the context, too, or WARM_E*. */
+WARM_MUST_USE int warm_kv_save_rows(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units, size_t pos, size_t end);
 /* Nanoseconds that the latest snapshot took; 0 = there was none yet. */
 double warm_kv_snapshot_ns(const warm_kv *kv);
 /* Saves the snapshot of seq at its end, without putting it into the tree yet: its path may not be there. WARM_ENOTFOUND: there is none. */

@@ -165,7 +165,7 @@ int open_engine(const warm_llama_options &o, warm_engine **out) {
     auto e = std::make_unique<engine>();
     read_flags(*e, o);
     load_model(*e, o);
-    make_context(*e);
+    make_context(*e, o);
     read_vocab(*e);
     read_model(*e);
     probe_state(*e);

@@ -17,10 +17,13 @@ extern "C" {
 
 typedef struct warm_llama_options {
     int argc;
-    const char *const *argv;   /* llama-server's engine flags with their values, -m among them; argv[0] is skipped */
-    uint32_t n_slots;          /* sequences that run at the same time; overrides -np. 0 = 1 */
-    uint32_t n_seq_extra;      /* further sequence ids for residents; cut where libllama has no more (256). Each id costs a row of
+    const char *const *argv; /* llama-server's engine flags with their values, -m among them; argv[0] is skipped */
+    uint32_t n_slots;        /* sequences that run at the same time; overrides -np. 0 = 1 */
+    uint32_t n_seq_extra;    /* further sequence ids for residents; cut where libllama has no more (256). Each id costs a row of
                                   logits in host memory and one in the compute buffer: 1.2 MB with 150,000 tokens */
+    uint32_t
+        n_seq_extra_own; /* the same for models whose sequences have state of their own beside the shared cells: each id then takes the
+                                  device memory of a whole window or recurrent state */
     const char *chat_template; /* source text or the name of a built-in one; NULL = --chat-template in argv, else the model's */
 } warm_llama_options;
 

@@ -58,11 +58,15 @@ void check_kind(const llama_model *model) {
 }
 
 /* Slots, residents and the scratch sequence. */
-uint32_t sequences(const warm_llama_options &o) {
-    const uint64_t slots = std::max(o.n_slots, 1u);
+uint32_t sequences(uint32_t n_slots, uint32_t n_extra) {
+    const uint64_t slots = std::max(n_slots, 1u);
     const uint64_t most = llama_max_parallel_sequences();
-    if (slots + 1 > most) fail(WARM_EINVAL, "%u slots are too many: at most %u", o.n_slots, (unsigned)most - 1);
-    return (uint32_t)std::min(slots + o.n_seq_extra + 1, most);
+    if (slots + 1 > most) fail(WARM_EINVAL, "%u slots are too many: at most %u", n_slots, (unsigned)most - 1);
+    return (uint32_t)std::min(slots + n_extra + 1, most);
+}
+
+bool has_own_state(const llama_model *m) {
+    return llama_model_is_recurrent(m) || llama_model_is_hybrid(m) || llama_model_n_swa(m) > 0;
 }
 
 } // namespace
@@ -102,7 +106,7 @@ void load_backends() {
 
 void load_model(engine &e, const warm_llama_options &o) {
     common_params &p = e.params;
-    p.n_parallel = (int32_t)sequences(o);
+    p.n_parallel = (int32_t)sequences(o.n_slots, o.n_seq_extra);
     p.kv_unified = true; /* one pool: ranges can be cut, and sequences share cells */
     check_file("model", p.model.path);
     llama_numa_init(p.numa);
@@ -121,8 +125,9 @@ void load_model(engine &e, const warm_llama_options &o) {
     load_adapters(e);
 }
 
-void make_context(engine &e) {
+void make_context(engine &e, const warm_llama_options &o) {
     common_params &p = e.params;
+    if (has_own_state(e.model.get())) p.n_parallel = (int32_t)sequences(o.n_slots, o.n_seq_extra_own);
     auto cp = context_params(e);
     {
         captured_log log(false);

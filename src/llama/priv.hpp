@@ -127,7 +127,7 @@ void read_flags(engine &e, const warm_llama_options &o);
 void check_file(const char *what, const std::string &path);
 void load_backends();
 void load_model(engine &e, const warm_llama_options &o);
-void make_context(engine &e);
+void make_context(engine &e, const warm_llama_options &o);
 
 /* probe.cpp: finds out what can be done with the state: layout, kind, window; and the scope. Leaves the context empty. */
 void probe_state(engine &e);

@@ -40,6 +40,8 @@ void warm__points_commit(warm_sched *s, warm_seq *q) {
     while (q->n_points && q->has_path && q->points[0].pos <= q->path.n_units) {
         warm_point *p = &q->points[0];
         if (!p->snapshot.bytes) {
+            size_t from = p->pos < s->info->n_window ? 0 : p->pos - s->info->n_window + 1;
+            while (warm_kv_save_rows(s->kv, q->id, &q->path, q->units, from, p->pos) > 0) continue;
             warm_cache_mark(s->o.cache, &q->path, p->pos);
         } else {
             int rc = warm_kv_snapshot_commit(s->kv, &q->path, p->pos, p->prior, &p->snapshot);

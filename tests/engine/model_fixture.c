@@ -83,7 +83,7 @@ int try_open(warm_engine **out, warm_err *err, const char *model, const char *co
         argv[argc++] = model;
     }
     for (; flags && *flags; flags++) argv[argc++] = *flags;
-    warm_llama_options o = {.argc = argc, .argv = argv, .n_slots = 2, .n_seq_extra = 2};
+    warm_llama_options o = {.argc = argc, .argv = argv, .n_slots = 2, .n_seq_extra = 2, .n_seq_extra_own = 2};
     return warm_llama_open(&o, out, err);
 }
 

@@ -57,7 +57,7 @@ warm_engine *exact_open(const exact_setup *s, size_t n_ctx, size_t n_ubatch) {
     const char *both[N_ARGV + N_ARGS];
     memcpy(both, argv, sizeof argv);
     memcpy(both + N_ARGV, args, sizeof args);
-    warm_llama_options o = {.argc = N_ARGV + N_ARGS, .argv = both, .n_slots = 2, .n_seq_extra = 4};
+    warm_llama_options o = {.argc = N_ARGV + N_ARGS, .argv = both, .n_slots = 2, .n_seq_extra = 4, .n_seq_extra_own = 4};
     warm_engine *e = NULL;
     warm_err err = {0};
     if (warm_llama_open(&o, &e, &err)) {
