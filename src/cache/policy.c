@@ -113,14 +113,13 @@ static struct warm__snapshot *least_snapshot(warm_cache *c) {
     return least;
 }
 
-/* The coldest of the first SAMPLE leaves that nobody can be taken up behind. */
+/* The coldest leaf that nobody can be taken up behind. One that is needed, or pinned, goes to the warm end, so that it is stepped over once. */
 static warm_block *useless_leaf(warm_cache *c) {
-    unsigned n = 0;
-    for (struct warm__link *l = c->leaves.next; l != &c->leaves && n < SAMPLE; l = l->next) {
-        warm_block *b = block_at(l);
-        if (b->pins) continue;
-        n++;
-        if (!warm__snapshot_needs(b)) return b;
+    for (unsigned n = 0; n < SAMPLE && c->leaves.next != &c->leaves; n++) {
+        warm_block *b = block_at(c->leaves.next);
+        if (!b->pins && !warm__snapshot_needs(b)) return b;
+        warm__link_remove(&b->order);
+        warm__link_insert(&c->leaves, &b->order);
     }
     return NULL;
 }

@@ -70,12 +70,6 @@ size_t warm__points_gap(const warm_sched *s) {
 bool warm__points_in_tree(warm_sched *s, const warm_seq *q) {
     warm_scope *scope;
     if (warm_cache_scope(s->o.cache, q->fingerprint, &scope)) return false;
-    if (s->info->state == WARM_STATE_RANGES) return warm_cache_match(s->o.cache, scope, q->units, q->n) == q->n;
-    warm_path path;
-    warm_resume r;
-    warm_cache_lookup(s->o.cache, scope, q->units, q->n, &path);
-    if (warm_cache_resume(s->o.cache, &path, &r)) return false;
-    bool there = q->n - r.path.n_units < warm__points_gap(s);
-    warm_resume_release(s->o.cache, &r);
-    return there;
+    size_t gap = s->info->state == WARM_STATE_RANGES ? 1 : warm__points_gap(s);
+    return q->n - warm_cache_match_resume(s->o.cache, scope, q->units, q->n) < gap;
 }
