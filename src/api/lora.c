@@ -44,7 +44,7 @@ int warm_lora_read(const warm_engine_info *info, const char *name, warm_jv *v, w
     if (!warm_jis(v, json_type_array))
         return warm_err_set(err, WARM_EINVAL, "Field '%s': expected an array of {id, scale}, got %s", name, warm_jtype(v));
     size_t n_entries = json_object_array_length(v), n_list = 0;
-    warm_lora *list = NULL, entry;
+    warm_lora *list = NULL, entry = {0};
     /* Ids are checked before they are put, so there are never more than adapters. */
     if (n_entries && info->n_adapters && !(list = warm_calloc(info->n_adapters, sizeof *list)))
         return warm_err_set(err, WARM_ENOMEM, "out of memory while reading the request");

@@ -167,8 +167,18 @@ static void the_scope_tells_what_matters_and_nothing_else(void **state) {
         assert_string_equal(scope, plain);
         free(scope);
     }
-    static const char *const other[][2] = {
-        {"-ctk", "q8_0"}, {"-fa", "off"}, {"--rope-freq-base", "5000"}, {"--override-kv", "qwen3.context_length=int:2048"}};
+    static const char *const other[][2] = {{"-ctk", "q8_0"},
+                                           {"-fa", "off"},
+                                           {"--rope-freq-base", "5000"},
+                                           {"-ctv", "q8_0"},
+                                           {"--rope-scale", "2"},
+                                           {"--rope-scaling", "linear"},
+                                           {"--yarn-orig-ctx", "128"},
+                                           {"--yarn-ext-factor", "0.5"},
+                                           {"--yarn-attn-factor", "2"},
+                                           {"--yarn-beta-slow", "2"},
+                                           {"--yarn-beta-fast", "16"},
+                                           {"--override-kv", "qwen3.context_length=int:2048"}};
     for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) {
         char *scope = scope_of(tiny_model(), other[i][0], other[i][1]);
         assert_string_not_equal(scope, plain);
