@@ -8,7 +8,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { spawn } = require('node:child_process');
-const { knownKinds, soakKind, describe, inParallel } = require('../support/soak.js');
+const { knownKinds, soakKind, summary, inParallel } = require('../support/soak.js');
 const { binary, root } = require('../support/server.js');
 
 const seconds = Number(process.env.SOAK_SECONDS || 300);
@@ -59,7 +59,7 @@ async function main() {
     const jobs = tests.filter(wanted).map((test) => async () => void (failures += await soakTest(test)));
     jobs.push(...knownKinds().filter(wanted).map((kind) => async () => {
         const totals = await soakKind(kind, { seconds, seed });
-        console.log(describe(totals));
+        console.log(summary(totals));
         failures += totals.failures.length;
     }));
     await inParallel(jobs, AT_ONCE);
