@@ -73,10 +73,14 @@ static void write_cache(warm_buf *b, const warm_sched_status *st) {
     const warm_cache_stats *c = &st->cache;
     gauge(b, "warmslot_cache_blocks", "Blocks in the tree", (double)c->n_blocks);
     gauge(b, "warmslot_cache_pieces", "Pieces of state kept", (double)c->n_pieces);
+    gauge(b, "warmslot_cache_windows", "Pieces with the rows of a sliding window", (double)c->n_windows);
+    gauge(b, "warmslot_cache_snapshots", "Snapshots of state that can't be cut", (double)c->n_snapshots);
     gauge(b, "warmslot_cache_units", "Units covered by blocks", (double)c->n_units);
     static const char bytes[] = "warmslot_cache_bytes";
     warm_prom_family(b, WARM_PROM_GAUGE, bytes, "Bytes held in host memory");
-    warm_prom_uint(b, bytes, "kind", "pieces", c->piece_bytes);
+    warm_prom_uint(b, bytes, "kind", "pieces", c->piece_bytes - c->window_bytes - c->snapshot_bytes);
+    warm_prom_uint(b, bytes, "kind", "windows", c->window_bytes);
+    warm_prom_uint(b, bytes, "kind", "snapshots", c->snapshot_bytes);
     warm_prom_uint(b, bytes, "kind", "index", c->index_bytes);
     warm_prom_uint(b, bytes, "kind", "free", st->store.free_bytes);
     gauge(b, "warmslot_cache_budget_bytes", "Limit of the bytes in host memory", (double)c->budget_limit_bytes);
@@ -88,6 +92,8 @@ static void write_cache(warm_buf *b, const warm_sched_status *st) {
     counter(b, "warmslot_cache_saved_total", "Pieces saved", c->n_saved);
     counter(b, "warmslot_cache_saved_bytes_total", "Bytes saved", c->saved_bytes);
     counter(b, "warmslot_cache_evicted_total", "Blocks evicted", c->n_evicted);
+    counter(b, "warmslot_cache_windows_evicted_total", "Window rows evicted", c->n_windows_evicted);
+    counter(b, "warmslot_cache_snapshots_evicted_total", "Snapshots evicted", c->n_snapshots_evicted);
     counter(b, "warmslot_cache_evicted_bytes_total", "Bytes evicted", c->evicted_bytes);
     counter(b, "warmslot_cache_refused_total", "Saves that found no room", c->n_refused);
     counter(b, "warmslot_cache_damaged_total", "Pieces whose checksum was wrong", c->n_damaged);
