@@ -8,7 +8,7 @@
 //
 // First with ample memory, then with less: for each --share S with S of all bytes which that took, for each --live F with F times the bytes of the
 // blocks alone, without their snapshots, for each --bytes N with so many. --counts: only what is computed, no judgement of the answers.
-// What fixed rules for snapshots would compute is in bench/snapshots.js.
+// What fixed rules for snapshots would compute is in bench/snapshots.js. llama-server's figures stand beside them once `make peer` has built it.
 // Answers are judged as tests/support/judge.js says; the noise is that between two servers without a cache, one with batches too short for equal bits.
 'use strict';
 const fs = require('node:fs');
@@ -34,8 +34,11 @@ function readCalls() {
     return args.calls ? calls.slice(0, Number(args.calls)) : calls;
 }
 
-async function run(model, serverArgs, prompts, log) {
-    const server = await start(['-m', model, '-np', '1', ...serverArgs]);
+// llama-server from `make peer`, if it is built.
+const PEER = path.join(root, 'build/peer/bin/llama-server');
+
+async function run(model, serverArgs, prompts, log, options) {
+    const server = await start(['-m', model, '-np', '1', ...serverArgs], options);
     const answers = [];
     for (const [i, prompt] of prompts.entries()) {
         answers.push(await server.ask('/completion', { prompt, n_predict: N_PREDICT, n_probs: N_PROBS, temperature: 0, ignore_eos: true, return_tokens: true }));
@@ -46,6 +49,13 @@ async function run(model, serverArgs, prompts, log) {
     const rss = server.peakRssBytes();
     await server.stop();
     return { answers, metrics, rss };
+}
+
+async function peer(name, model, serverArgs, prompts, least) {
+    if (!fs.existsSync(PEER)) return console.log('llama-server: not built (make peer)');
+    const { answers } = await run(model, serverArgs, prompts, 'llama-server', { program: PEER });
+    const computed = computedOf(answers);
+    console.log(`llama-server, ${name}: computed ${computed}, ratio ${(computed / least).toFixed(4)}`);
 }
 
 const computedOf = (answers) => answers.reduce((sum, a) => sum + a.timings.prompt_n, 0);
@@ -87,6 +97,7 @@ async function main() {
     const about = { calls: calls.length, asked: prompts.reduce((sum, p) => sum + p.length, 0), least: oracle(prompts), context, plain, noise: plain && compare(plain.answers, short.answers) };
     const ample = await run(model, base, calls, 'ample memory');
     let good = judge(`${args.kind}, ample memory`, ample, about, BARS[args.kind] || 1.1);
+    await peer('ample memory', model, base, calls, about.least);
     const used = metric(ample.metrics, 'warmslot_cache_budget_used_bytes');
     const live = metric(ample.metrics, 'warmslot_cache_bytes{kind="pieces"}') + metric(ample.metrics, 'warmslot_cache_bytes{kind="index"}');
     console.log(`all that was kept ${used} bytes, blocks alone ${live} bytes`);
@@ -95,6 +106,7 @@ async function main() {
         const mib = Math.max(1, Math.round(bytes / 2 ** 20));
         const tight = await run(model, [...base, '--cache-ram', String(mib)], calls, `${mib} MiB`);
         good = judge(`${args.kind}, ${name}, --cache-ram ${mib}`, tight, about, Infinity) && good;
+        await peer(`--cache-ram ${mib}`, model, [...base, '--cache-ram', String(mib)], calls, about.least);
     }
     process.exitCode = good ? 0 : 1;
 }
