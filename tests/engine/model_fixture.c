@@ -64,6 +64,10 @@ const char *tiny_kind(const char *kind) {
     snprintf(made[i].path, sizeof made[i].path, "%s", temp_path(name));
     warm_mkmodel_options o = {.kind = kind, .out = made[i].path, .ctx = 4096};
     if (strstr(kind, "swa")) o.window = TINY_WINDOW;
+    if (!strcmp(kind, "swa-narrow")) {
+        o.kind = "swa";
+        o.window = TINY_WINDOW_NARROW;
+    }
     warm_err err = {0};
     if (warm_mkmodel(&o, &err)) fail_msg("mkmodel %s: %s", kind, err.text);
     snprintf(made[i].kind, sizeof made[i].kind, "%s", kind);

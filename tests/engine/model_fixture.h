@@ -19,8 +19,8 @@
 const char *tiny_model(void);
 const char *tiny_moe(void); /* always made here */
 
-/* A model of this kind of mkmodel's, made once; sliding windows have TINY_WINDOW units. */
-enum { TINY_WINDOW = 64 };
+/* A model of this kind of mkmodel's, made once; sliding windows have TINY_WINDOW units, those of "swa-narrow" TINY_WINDOW_NARROW. */
+enum { TINY_WINDOW = 64, TINY_WINDOW_NARROW = 8 };
 const char *tiny_kind(const char *kind);
 
 /* A path in a folder of this process; removed at its end. */

@@ -129,7 +129,8 @@ static void no_context_size_means_the_models_with_and_without_fitting(void **sta
 
 static int open_with(uint32_t n_slots, uint32_t n_seq_extra, warm_engine **e, warm_err *err) {
     const char *argv[] = {"warmslot", "-m", tiny_model(), "-c", "256", "-b", "8", "-t", "1", "--fit", "off"};
-    warm_llama_options o = {.argc = 11, .argv = argv, .n_slots = n_slots, .n_seq_extra = n_seq_extra, .n_seq_extra_own = n_seq_extra};
+    warm_llama_options o = {
+        .argc = 11, .argv = argv, .n_slots = n_slots, .n_seq_extra = n_seq_extra, .n_seq_extra_own = n_seq_extra};
     return warm_llama_open(&o, e, err);
 }
 
