@@ -102,6 +102,37 @@ static int state_load(warm_engine *e, int32_t seq, const void *src, size_t bytes
     return of(e)->inner->ops->state_load(of(e)->inner, seq, src, bytes, first, n, p0, p1, err);
 }
 
+static size_t window_bytes(const warm_engine *e, size_t n) {
+    const warm_engine *inner = ((const exact_engine *)e)->inner;
+    return inner->ops->window_bytes(inner, n);
+}
+
+static int64_t window_save(warm_engine *e, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err) {
+    of(e)->now_ns += cap / BYTES_PER_NS;
+    return of(e)->inner->ops->window_save(of(e)->inner, seq, p0, n, dst, cap, err);
+}
+
+static int window_load(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
+                       warm_err *err) {
+    of(e)->now_ns += bytes / BYTES_PER_NS;
+    return of(e)->inner->ops->window_load(of(e)->inner, seq, src, bytes, first, n, p0, p1, err);
+}
+
+static size_t snapshot_bytes(const warm_engine *e, int32_t seq) {
+    const warm_engine *inner = ((const exact_engine *)e)->inner;
+    return inner->ops->snapshot_bytes(inner, seq);
+}
+
+static int64_t snapshot_save(warm_engine *e, int32_t seq, void *dst, size_t cap, warm_err *err) {
+    of(e)->now_ns += cap / BYTES_PER_NS;
+    return of(e)->inner->ops->snapshot_save(of(e)->inner, seq, dst, cap, err);
+}
+
+static int snapshot_load(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t n, warm_err *err) {
+    of(e)->now_ns += bytes / BYTES_PER_NS;
+    return of(e)->inner->ops->snapshot_load(of(e)->inner, seq, src, bytes, n, err);
+}
+
 static void seq_range(warm_engine *e, int32_t seq, int32_t *min, int32_t *max) {
     of(e)->inner->ops->seq_range(of(e)->inner, seq, min, max);
 }
@@ -136,23 +167,31 @@ static void close_inner(warm_engine *e) {
     of(e)->inner->ops->close(of(e)->inner);
 }
 
-static const warm_engine_ops ops = {.name = "exact",
-                                    .adapters = adapters,
-                                    .decode = decode,
-                                    .logits = logits,
-                                    .seq_rm = seq_rm,
-                                    .can_continue = can_continue,
-                                    .fork = fork_seq,
-                                    .clear = clear,
-                                    .state_bytes = state_bytes,
-                                    .state_save = state_save,
-                                    .state_load = state_load,
-                                    .seq_range = seq_range,
-                                    .sampler_new = sampler_new,
-                                    .sampler_free = sampler_free,
-                                    .sampler_accept = sampler_accept,
-                                    .sample = sample,
-                                    .close = close_inner};
+static const warm_engine_ops ops = {
+    .name = "exact",
+    .adapters = adapters,
+    .decode = decode,
+    .logits = logits,
+    .seq_rm = seq_rm,
+    .can_continue = can_continue,
+    .fork = fork_seq,
+    .clear = clear,
+    .state_bytes = state_bytes,
+    .state_save = state_save,
+    .state_load = state_load,
+    .window_bytes = window_bytes,
+    .window_save = window_save,
+    .window_load = window_load,
+    .snapshot_bytes = snapshot_bytes,
+    .snapshot_save = snapshot_save,
+    .snapshot_load = snapshot_load,
+    .seq_range = seq_range,
+    .sampler_new = sampler_new,
+    .sampler_free = sampler_free,
+    .sampler_accept = sampler_accept,
+    .sample = sample,
+    .close = close_inner,
+};
 
 static int tokenize(warm_engine *e, const char *text, size_t len, bool add_special, bool parse_special, int32_t **tokens, size_t *n,
                     warm_err *err) {
@@ -196,32 +235,76 @@ void exact_engine_free(exact_engine *e) {
 uint64_t exact_slice_ns(const warm_engine *e, size_t piece_units) {
     /* A piece is what half a slice moves, rounded down to a power of two; half as much again is room for what looking at the clock takes. */
     size_t per_unit = e->ops->state_bytes(e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS;
-    return piece_units * per_unit * 3 / BYTES_PER_NS;
+    if (e->info->state == WARM_STATE_WINDOW) per_unit += e->ops->window_bytes(e, WARM_PIECE_MIN) / WARM_PIECE_MIN;
+    return 1 + piece_units * per_unit * 3 / BYTES_PER_NS;
 }
 
-enum exact_cells exact_cells_of(warm_engine *e, int32_t seq, size_t n) {
+/* Reads which positions a section of a saved state has: `first` to the end once each. */
+static enum exact_cells positions_in(const uint8_t *blob, size_t bytes, size_t first, size_t n) {
     enum { HEAD = 16, CELL = 12 }; /* magic, sequence, streams, cells; of each cell: position, 1, sequence */
-    size_t bytes = e->ops->state_bytes(e, n);
-    uint8_t *blob = warm_xmalloc(bytes), *seen = warm_xcalloc(n, 1);
-    enum exact_cells is = EXACT_CELLS_BAD;
-    int32_t min, max, at, before = -1;
-    e->ops->seq_range(e, seq, &min, &max);
-    if (min != 0 || max != (int32_t)n - 1) goto out;
-    if (e->ops->state_save(e, seq, 0, n, blob, bytes, NULL) != (int64_t)bytes) goto out;
     uint32_t n_cells;
+    if (bytes < HEAD) return EXACT_CELLS_BAD;
     memcpy(&n_cells, blob + HEAD - 4, sizeof n_cells);
-    if (n_cells != n) goto out;
-    is = EXACT_CELLS_ORDERED;
+    if (n_cells != n || bytes < HEAD + n * CELL) return EXACT_CELLS_BAD;
+    uint8_t *seen = warm_xcalloc(n, 1);
+    enum exact_cells is = EXACT_CELLS_ORDERED;
+    int32_t at, before = -1;
     for (size_t i = 0; i < n; i++, before = at) {
         memcpy(&at, blob + HEAD + i * CELL, sizeof at);
-        if (at < 0 || at >= (int32_t)n || seen[at]++) {
+        if (at < (int32_t)first || at >= (int32_t)(first + n) || seen[(size_t)at - first]++) {
             is = EXACT_CELLS_BAD;
             break;
         }
         if (at < before) is = EXACT_CELLS_MIXED;
     }
-out:
     free(seen);
+    return is;
+}
+
+static enum exact_cells cells_in_range(warm_engine *e, int32_t seq, size_t n) {
+    size_t bytes = e->ops->state_bytes(e, n);
+    uint8_t *blob = warm_xmalloc(bytes);
+    enum exact_cells is = EXACT_CELLS_BAD;
+    if (e->ops->state_save(e, seq, 0, n, blob, bytes, NULL) == (int64_t)bytes) is = positions_in(blob, bytes, 0, n);
     free(blob);
     return is;
+}
+
+static enum exact_cells window_rows(warm_engine *e, int32_t seq, size_t n) {
+    size_t first = n >= e->info->n_window ? n - e->info->n_window + 1 : 0, bytes = e->ops->window_bytes(e, n - first);
+    uint8_t *blob = warm_xmalloc(bytes);
+    enum exact_cells is = EXACT_CELLS_BAD;
+    if (e->ops->window_save(e, seq, (int32_t)first, n - first, blob, bytes, NULL) == (int64_t)bytes) {
+        is = positions_in(blob, bytes, first, n - first);
+    }
+    free(blob);
+    return is;
+}
+
+/* The rows that ride along in a snapshot; one more than is needed may. */
+static enum exact_cells snapshot_rows(warm_engine *e, int32_t seq, size_t n, size_t window) {
+    size_t first = n >= window ? n - window + 1 : 0, bytes = e->ops->snapshot_bytes(e, seq);
+    uint8_t *blob = warm_xmalloc(bytes ? bytes : 1);
+    enum exact_cells is = EXACT_CELLS_BAD;
+    if (bytes && e->ops->snapshot_save(e, seq, blob, bytes, NULL) == (int64_t)bytes) {
+        is = positions_in(blob, bytes, first, n - first);
+        if (is == EXACT_CELLS_BAD && first) is = positions_in(blob, bytes, first - 1, n - first + 1);
+    }
+    free(blob);
+    return is;
+}
+
+enum exact_cells exact_cells_of(warm_engine *e, int32_t seq, size_t n, size_t window) {
+    enum warm_state_kind state = e->info->state;
+    int32_t min, max;
+    e->ops->seq_range(e, seq, &min, &max);
+    if (max != (int32_t)n - 1 || (state == WARM_STATE_RANGES && min != 0)) return EXACT_CELLS_BAD;
+    if (!warm_state_has_ranges(state)) return EXACT_CELLS_ORDERED;
+    enum exact_cells cells = cells_in_range(e, seq, n), rows = EXACT_CELLS_ORDERED;
+    if (state == WARM_STATE_WINDOW) {
+        rows = window_rows(e, seq, n);
+    } else if (window) {
+        rows = snapshot_rows(e, seq, n, window);
+    }
+    return cells < rows ? cells : rows;
 }

@@ -51,8 +51,9 @@ void exact_engine_free(exact_engine *e);
 uint64_t exact_slice_ns(const warm_engine *e, size_t piece_units);
 
 enum exact_cells { EXACT_CELLS_BAD, EXACT_CELLS_MIXED, EXACT_CELLS_ORDERED };
-/* Saves the whole sequence and reads what it consists of: positions 0..n-1 once each, as BAD says if not, and whether the cells lie
- * in the context in the order of their positions. */
-enum exact_cells exact_cells_of(warm_engine *e, int32_t seq, size_t n);
+/* Saves the whole sequence and reads what it consists of: positions 0..n-1 once each, and of a window's rows all that are needed, as BAD
+ * says if not; and whether the cells lie in the context in the order of their positions. window: the model's, 0 = none; also where its
+ * rows are saved in snapshots only. */
+enum exact_cells exact_cells_of(warm_engine *e, int32_t seq, size_t n, size_t window);
 
 #endif

@@ -28,6 +28,26 @@ static void remove_folder(void) {
     if (system(cmd)) fprintf(stderr, "%s is left\n", folder);
 }
 
+/* Each with as few layers as it takes to have all sorts of them. Windows are short, so that prompts of a few hundred tokens are longer than
+ * what the context has rows for. */
+static const struct {
+    const char *name;
+    uint32_t layers, window;
+} kinds[] = {
+    {"dense", 2, 0},  {"moe", 2, 0},        {"swa", 3, EXACT_WINDOW},        {"recurrent", 2, 0},
+    {"hybrid", 4, 0}, {"hybrid-ssm", 6, 0}, {"hybrid-swa", 4, EXACT_WINDOW},
+};
+
+static size_t kind_of(const char *name) {
+    size_t i = 0;
+    while (strcmp(kinds[i].name, name) != 0) assert(++i < sizeof kinds / sizeof *kinds);
+    return i;
+}
+
+size_t exact_window(const exact_setup *s) {
+    return kinds[kind_of(s->kind)].window;
+}
+
 /* A small vocabulary: a row of logits is kept for every token, and the output matrix is most of a decode's work. */
 static void make_model(const char *kind, char *path, size_t cap) {
     if (!folder[0]) {
@@ -38,7 +58,14 @@ static void make_model(const char *kind, char *path, size_t cap) {
     snprintf(path, cap, "%s/%s.gguf", folder, kind);
     if (!access(path, R_OK)) return;
     warm_err err = {0};
-    warm_mkmodel_options o = {.kind = kind, .out = path, .vocab = "phi-3", .type = "f16", .layers = 2, .embd = 64, .ctx = 4096};
+    warm_mkmodel_options o = {.kind = kind,
+                              .out = path,
+                              .vocab = "phi-3",
+                              .type = "f16",
+                              .layers = kinds[kind_of(kind)].layers,
+                              .window = kinds[kind_of(kind)].window,
+                              .embd = 64,
+                              .ctx = 4096};
     if (!warm_mkmodel(&o, &err)) return;
     fprintf(stderr, "mkmodel: %s\n", err.text);
     abort();
@@ -57,15 +84,20 @@ warm_engine *exact_open(const exact_setup *s, size_t n_ctx, size_t n_ubatch) {
     const char *both[N_ARGV + N_ARGS];
     memcpy(both, argv, sizeof argv);
     memcpy(both + N_ARGV, args, sizeof args);
-    warm_llama_options o = {.argc = N_ARGV + N_ARGS, .argv = both, .n_slots = 2, .n_seq_extra = 4, .n_seq_extra_own = 4};
+    warm_llama_options o = {.argc = N_ARGV + N_ARGS, .argv = both, .n_slots = 2, .n_seq_extra = 2, .n_seq_extra_own = 2};
     warm_engine *e = NULL;
     warm_err err = {0};
     if (warm_llama_open(&o, &e, &err)) {
         fprintf(stderr, "open: %s\n", err.text);
         abort();
     }
-    assert(warm_state_has_ranges(e->info->state) && e->info->n_ctx == n_ctx);
+    assert(e->info->n_ctx == n_ctx);
     return e;
+}
+
+size_t exact_largest_piece(const exact_bench *b) {
+    size_t n_window = b->engine->base.info->n_window;
+    return n_window && n_window < WARM_BLOCK_UNITS ? n_window : WARM_BLOCK_UNITS;
 }
 
 void exact_bench_open(exact_bench *b, const exact_setup *setup, size_t n_noise_seeds) {
@@ -150,13 +182,15 @@ static void on_event(void *ud, warm_event *ev) {
     r->ended = ev->type == WARM_EV_DONE || ev->type == WARM_EV_FAILED;
     if (ev->type == WARM_EV_FAILED) r->err = ev->err;
     /* now: the sequence may be gone after the next step. Its last token was never computed. */
-    if (ev->type == WARM_EV_DONE && r->judged) r->cells = exact_cells_of(r->engine, r->seen.seq, r->n_prompt + r->seen.n - 1);
+    if (ev->type == WARM_EV_DONE && r->judged)
+        r->cells = exact_cells_of(r->engine, r->seen.seq, r->n_prompt + r->seen.n - 1, r->window);
     warm_event_free(ev);
 }
 
 void exact_submit(exact_trial *t, exact_request *r, const int32_t *prompt, size_t n, size_t n_predict, const exact_layout *judged) {
     exact_engine *e = t->bench->engine;
     *r = (exact_request){.n_prompt = n, .n_predict = n_predict, .judged = judged != NULL, .engine = &e->base};
+    r->window = exact_window(&t->bench->setup);
     r->prompt = warm_xmalloc(n * sizeof *prompt);
     memcpy(r->prompt, prompt, n * sizeof *prompt);
     if (judged) {

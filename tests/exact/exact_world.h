@@ -17,7 +17,7 @@
 #include "exact_reference.h"
 #include "sched/sched.h"
 
-enum { EXACT_CTX = 768, EXACT_UBATCH = 128, EXACT_TOKENS = 24, EXACT_TEXT_MAX = 2048 };
+enum { EXACT_CTX = 768, EXACT_UBATCH = 128, EXACT_TOKENS = 24, EXACT_TEXT_MAX = 2048, EXACT_WINDOW = 64 };
 
 typedef struct exact_setup {
     const char *kind; /* of the model */
@@ -34,7 +34,9 @@ typedef struct exact_bench {
 
 /* Makes the models once per process, and ends it if anything can't be opened. */
 void exact_bench_open(exact_bench *b, const exact_setup *setup, size_t n_noise_seeds);
+size_t exact_largest_piece(const exact_bench *b); /* a power of two: no piece has more units */
 void exact_bench_close(exact_bench *b);
+size_t exact_window(const exact_setup *s); /* units in the model's sliding window, 0 = it has none */
 warm_engine *exact_open(const exact_setup *s, size_t n_ctx, size_t n_ubatch);
 
 /* What a path came to, over all its trials. */
@@ -81,6 +83,7 @@ typedef struct exact_request {
     bool judged;
     exact_script ref, seen;
     warm_engine *engine;
+    size_t window;
     enum exact_cells cells; /* of its sequence, when it ended */
     uint64_t id;
     bool ended, cancel;

@@ -30,7 +30,7 @@ typedef struct configuration {
     exact_setup setup;
     bool restored_only;
     exact_noise noise;
-    exact_result restored[N_PIECES], paths[PATHS_MAX];
+    exact_result restored[EXACT_WAYS], paths[PATHS_MAX];
 } configuration;
 
 /* One thread, since libllama's threads wait for each other by spinning, which takes for ever where others want the cores, too. Two of
@@ -44,6 +44,23 @@ static configuration all[] = {
     {.name = "moe, flash attention, KV q8_0", .setup = {"moe", true, true, 1}},
     {.name = "moe, no flash attention, KV f16", .setup = {"moe", false, false, 1}},
     {.name = "moe, no flash attention, K q8_0", .setup = {"moe", false, true, 1}},
+    {.name = "swa, flash attention, KV f16", .setup = {"swa", true, false, 1}, .restored_only = true},
+    {.name = "swa, flash attention, KV q8_0", .setup = {"swa", true, true, 1}, .restored_only = true},
+    {.name = "swa, no flash attention, KV f16", .setup = {"swa", false, false, 1}, .restored_only = true},
+    {.name = "swa, no flash attention, K q8_0", .setup = {"swa", false, true, 1}, .restored_only = true},
+    {.name = "recurrent, flash attention, KV f16", .setup = {"recurrent", true, false, 1}, .restored_only = true},
+    {.name = "hybrid, flash attention, KV f16", .setup = {"hybrid", true, false, 1}, .restored_only = true},
+    {.name = "hybrid, flash attention, KV q8_0", .setup = {"hybrid", true, true, 1}, .restored_only = true},
+    {.name = "hybrid, no flash attention, KV f16", .setup = {"hybrid", false, false, 1}, .restored_only = true},
+    {.name = "hybrid, no flash attention, K q8_0", .setup = {"hybrid", false, true, 1}, .restored_only = true},
+    {.name = "hybrid-ssm, flash attention, KV f16", .setup = {"hybrid-ssm", true, false, 1}, .restored_only = true},
+    {.name = "hybrid-ssm, flash attention, KV q8_0", .setup = {"hybrid-ssm", true, true, 1}, .restored_only = true},
+    {.name = "hybrid-ssm, no flash attention, KV f16", .setup = {"hybrid-ssm", false, false, 1}, .restored_only = true},
+    {.name = "hybrid-ssm, no flash attention, K q8_0", .setup = {"hybrid-ssm", false, true, 1}, .restored_only = true},
+    {.name = "hybrid-swa, flash attention, KV f16", .setup = {"hybrid-swa", true, false, 1}, .restored_only = true},
+    {.name = "hybrid-swa, flash attention, KV q8_0", .setup = {"hybrid-swa", true, true, 1}, .restored_only = true},
+    {.name = "hybrid-swa, no flash attention, KV f16", .setup = {"hybrid-swa", false, false, 1}, .restored_only = true},
+    {.name = "hybrid-swa, no flash attention, K q8_0", .setup = {"hybrid-swa", false, true, 1}, .restored_only = true},
     {.name = "dense, flash attention, two threads", .setup = {"dense", true, false, 2}, .restored_only = true},
 };
 enum { N_CONFIGURATIONS = sizeof all / sizeof *all };
@@ -60,6 +77,18 @@ static void take_path(exact_bench *b, const exact_path *path, exact_result *res,
     exact_trial_close(&t);
 }
 
+/* Of all sizes that this kind's pieces can have. */
+static void take_restored(exact_bench *b, exact_result *results, uint64_t seed) {
+    size_t most = exact_largest_piece(b), done = 0;
+    for (size_t i = 0; i < N_PIECES; i++) {
+        size_t piece = pieces[i] < most ? pieces[i] : most;
+        if (!warm_state_has_ranges(b->engine->base.info->state)) piece = most;
+        if (piece == done) continue;
+        exact_restore(b, results, seed + i, piece);
+        done = piece;
+    }
+}
+
 static void cached_prompts_compute_what_uncached_ones_do(void **state) {
     configuration *c = *state;
     uint64_t seed = env_number("WARM_SEED", 1), iters = env_number("WARM_ITERS", 2);
@@ -69,10 +98,8 @@ static void cached_prompts_compute_what_uncached_ones_do(void **state) {
     c->noise = b.noise;
     /* or the test would be blind */
     if (b.plain) assert_true(c->noise.wrong > 4 * c->noise.ordered);
-    for (size_t i = 0; i < N_PIECES; i++) {
-        exact_restore(&b, &c->restored[i], seed + i, pieces[i]);
-        n_violations += c->restored[i].n_violations;
-    }
+    take_restored(&b, c->restored, seed);
+    for (size_t i = 0; i < EXACT_WAYS; i++) n_violations += c->restored[i].n_violations;
     for (size_t i = 0; i < exact_n_paths && !c->restored_only; i++) {
         for (uint64_t turn = 0; turn < iters; turn += exact_paths[i].rare ? 8 : 1) {
             take_path(&b, &exact_paths[i], &c->paths[i], seed + i + 100 * turn, turn);
@@ -99,9 +126,9 @@ static int print_table(void **state) {
     (void)state;
     printf("%-35s %-32s %9s %11s %6s %5s\n", "configuration", "path", "bits", "rows", "most", "other");
     for (const configuration *c = all; c < all + N_CONFIGURATIONS; c++) {
-        for (size_t i = 0; i < N_PIECES; i++) {
+        for (size_t i = 0; i < EXACT_WAYS; i++) {
             char path[64];
-            snprintf(path, sizeof path, "(a) restored, pieces of %zu", pieces[i]);
+            snprintf(path, sizeof path, "%s", exact_ways[i]);
             if (c->restored[i].n_judged) print_line(c, path, &c->restored[i], true);
         }
         for (size_t i = 0; i < exact_n_paths; i++) {
