@@ -170,6 +170,8 @@ static int load(server *s, warm_err *err) {
     if (rc) return rc;
     rc = open_cache(s, err);
     if (rc) return rc;
+    if (!s->engine->info->can_shift && (c->context_shift || c->n_cache_reuse > 0))
+        warm_log_warn("main", "this model's state can't be shifted: --context-shift and --cache-reuse have no effect");
     /* Checksums keep up with saving on a quarter of the cores, and leave the others to the engine. */
     rc = warm_worker_new("checksum", n_cpus() < 8 ? 1 : n_cpus() / 4 > 4 ? 4 : n_cpus() / 4, &s->worker, err);
     if (rc) return rc;
@@ -180,6 +182,7 @@ static int load(server *s, warm_err *err) {
                                    .clock = &warm_clock_monotonic,
                                    .n_slots = n_slots,
                                    .slice_ns = (uint64_t)(c->slice_ms * 1e6),
+                                   .context_shift = c->context_shift,
                                    .log_prompts = c->log_prompts};
     return warm_sched_new(&so, &s->sched, err);
 }

@@ -78,6 +78,7 @@ typedef struct warm_engine_info {
     int32_t fim_pre, fim_suf, fim_mid, fim_rep, fim_sep; /* tokens for filling in the middle, -1 = none */
     uint32_t n_batch_asked;                              /* as the user set it; n_batch is less where the context is */
     enum warm_state_kind state;
+    bool can_shift;    /* shift() is possible */
     uint32_t n_window; /* WARM_STATE_WINDOW: units of the sliding window, at least WARM_PIECE_MIN of cache.h; 0 otherwise */
     const int32_t *message_head; /* tokens that the chat template puts before a user's message, NULL = not known */
     size_t n_message_head;
@@ -168,6 +169,11 @@ typedef struct warm_engine_ops {
      * or snapshot_load has to complete it before it is decoded; until then nothing else may be done with it but state_load. WARM_ENOTFOUND: n can't
      * be continued; WARM_EFULL: no free window rows. On failure dst is empty. */
     int (*fork)(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err);
+    /* Removes [p0, p1) of seq, 0 <= p0 < p1 < its end, and moves what follows down by p1 - p0. No other sequence may share a cell behind p1. What
+     * follows was computed behind units that are gone: it is not the state of the units it has now, nor is anything that is computed behind
+     * it. Such a sequence can be saved and forked up to p0 only, and it has no snapshot any more. WARM_ENOTSUP: not can_shift;
+     * WARM_ENOTFOUND: it could not be continued afterwards. Both change nothing; after any other error seq is empty. */
+    int (*shift)(warm_engine *e, int32_t seq, int32_t p0, int32_t p1, warm_err *err);
     /* Forgets every sequence; with data, clears the memory too (after damage). */
     void (*clear)(warm_engine *e, bool data);
 

@@ -51,6 +51,7 @@ void warm_format_timings(warm_json *j, const warm_task_timings *t) {
     warm_json_key(j, "cache");
     warm_json_obj(j);
     warm_json_kuint(j, "device", t->n_device);
+    if (t->n_shifted) warm_json_kuint(j, "shifted", t->n_shifted);
     warm_json_kuint(j, "ram", t->n_ram);
     warm_json_kuint(j, "computed", t->n_computed);
     warm_json_kdouble(j, "load_ms", t->load_ms);

@@ -161,6 +161,8 @@ int warm_params_parse(const warm_params_scope *s, warm_jv *root_take, warm_param
         .kind = s->kind == WARM_API_INFILL ? WARM_API_NATIVE : s->kind,
         .cache_prompt = s->defaults->cache_prompt,
         .n_predict = s->defaults->n_predict,
+        .n_keep = s->defaults->n_keep,
+        .n_cache_reuse = s->defaults->n_cache_reuse,
         .n_cmpl = 1,
         .sse_ping_interval = s->defaults->sse_ping_interval,
         .id_slot = -1,
@@ -215,6 +217,9 @@ void warm_params_task(const warm_params *p, warm_task_options *o) {
         .n_predict = p->n_predict,
         .t_max_predict_ms = p->t_max_predict_ms > 0 ? p->t_max_predict_ms : 0,
         .n_indent = p->n_indent,
+        .n_keep = p->n_keep,
+        .n_discard = p->n_discard,
+        .n_cache_reuse = p->n_cache_reuse,
         .id_slot = p->id_slot,
         .cache_prompt = p->cache_prompt,
         .return_progress = p->return_progress && p->stream,
@@ -292,7 +297,11 @@ static int copy_lists(const warm_config *c, warm_defaults *d, warm_err *err) {
 }
 
 int warm_defaults_init(const warm_config *c, warm_defaults *out, warm_err *err) {
-    *out = (warm_defaults){.n_predict = c->n_predict, .sse_ping_interval = c->sse_ping_interval_s, .cache_prompt = c->cache_prompt};
+    *out = (warm_defaults){.n_predict = c->n_predict,
+                           .n_keep = c->n_keep,
+                           .n_cache_reuse = c->n_cache_reuse,
+                           .sse_ping_interval = c->sse_ping_interval_s,
+                           .cache_prompt = c->cache_prompt};
     warm_sampling_default(&out->sampling);
     copy_sampling(&c->sampling, &out->sampling);
     int rc = copy_samplers(&c->sampling, &out->sampling, err);

@@ -21,7 +21,7 @@ enum warm_api_kind { WARM_API_NATIVE, WARM_API_TEXT, WARM_API_CHAT, WARM_API_INF
 /* What holds when a request does not say: the server's own options. */
 typedef struct warm_defaults {
     warm_sampling sampling;
-    int32_t n_predict, sse_ping_interval;
+    int32_t n_predict, n_keep, n_cache_reuse, sse_ping_interval;
     bool cache_prompt;
     const char *const *stop;
     size_t n_stop;

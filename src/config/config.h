@@ -55,6 +55,8 @@ typedef struct warm_config {
     int n_parallel;        /* -1: as llama-server's default, 4 */
     int64_t cache_ram_mib; /* -1 no limit (with a reserve for the machine), 0 off */
     bool cache_prompt;
+    bool context_shift;
+    int n_keep, n_cache_reuse;
     double slice_ms; /* --cache-slice-ms */
     /* server */
     const char **hosts;

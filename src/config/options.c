@@ -52,7 +52,6 @@
 #define NO_TLS      "TLS is not available yet: the server speaks plain HTTP, put a TLS proxy in front"
 #define NO_THINK    "reasoning is not told apart from the answer yet"
 #define NO_DOWNLOAD "models by name are not supported yet; give -m FILE"
-#define NO_SHIFT    "context shift is not available yet: a request ends when the context is full"
 #define NO_CKPT     "the cache needs no checkpoints: a prompt resumes at any position"
 
 static const warm_opt general[] = {
@@ -175,6 +174,15 @@ static const warm_opt cache[] = {
      "use the cache for requests that do not say (cache_prompt)", FIELD(cache_prompt)},
     {OURS, NUMBER, "--cache-slice-ms", NULL, "WARMSLOT_CACHE_SLICE_MS", "MS",
      "cache work between two steps while anything generates, in milliseconds", FIELD(slice_ms), RANGE(0.05, 10000)},
+    {OURS, INT, "--cache-reuse", NULL, E("CACHE_REUSE"), "N",
+     "keep N or more tokens that stand further on in the context than in a new prompt by moving them there, which is not exact "
+     "(n_cache_reuse); 0: compute them again",
+     FIELD(n_cache_reuse), RANGE(0, INT_MAX)},
+    {OURS, BOOL, "--context-shift", "--no-context-shift", E("CONTEXT_SHIFT"), NULL,
+     "an answer that has filled the context goes on without the oldest half behind --keep, which is not exact; otherwise it ends",
+     FIELD(context_shift)},
+    {OURS, INT, "--keep", NULL, NULL, "N", "tokens of the prompt that --context-shift keeps (n_keep); -1: all", FIELD(n_keep),
+     RANGE(-1, INT_MAX)},
     {IGNORED, BOOL, "-kvu,--kv-unified", "-no-kvu,--no-kv-unified", E("KV_UNIFIED"), NULL,
      "all slots always share one pool of cells", QUIET("1")},
     {IGNORED, INT, "--kv-unified-per-slot", NULL, E("KV_UNIFIED_PER_SLOT"), "N",
@@ -185,10 +193,6 @@ static const warm_opt cache[] = {
     {IGNORED, INT, "-cms,--checkpoint-min-step", NULL, E("CHECKPOINT_MIN_SPACING_NT"), "N", NO_CKPT},
     {IGNORED, NUMBER, "-sps,--slot-prompt-similarity", NULL, NULL, "X",
      "a request gets the slot and the saved prompt that leave least to compute, however little they share"},
-    {IGNORED, INT, "--cache-reuse", NULL, E("CACHE_REUSE"), "N", "text that moved to another position is computed again",
-     QUIET("0")},
-    {IGNORED, BOOL, "--context-shift", "--no-context-shift", E("CONTEXT_SHIFT"), NULL, NO_SHIFT, QUIET("0")},
-    {IGNORED, INT, "--keep", NULL, NULL, "N", NO_SHIFT, QUIET("0")},
     {IGNORED, BOOL, "-cb,--cont-batching", "-nocb,--no-cont-batching", E("CONT_BATCHING"), NULL, "requests always share batches",
      QUIET("1")},
     {IGNORED, NUMBER, "-dt,--defrag-thold", NULL, E("DEFRAG_THOLD"), "X", "the engine no longer needs it"},

@@ -58,7 +58,7 @@ int decode_rows(engine &e, const warm_batch &b) {
     lb.seq_id = e.seqs.data();
     lb.logits = reinterpret_cast<int8_t *>(const_cast<uint8_t *>(b.want));
     compute(e, lb);
-    for (size_t i = 0; i < b.n; i++) e.held[(size_t)b.seq[i]] = {b.pos[i] + 1, false};
+    for (size_t i = 0; i < b.n; i++) e.held[(size_t)b.seq[i]].end = b.pos[i] + 1;
     std::copy(b.want, b.want + b.n, e.wanted.begin());
     return 0;
 }
@@ -82,16 +82,11 @@ void close_engine(warm_engine *we) {
     delete of(we);
 }
 
-const warm_engine_ops ops = {"llama",     adapters,     decode,         logits,        seq_rm,        can_continue,
-                             fork,        clear,        state_bytes,    state_save,    state_load,    window_bytes,
-                             window_save, window_load,  snapshot_bytes, snapshot_save, snapshot_load, seq_range,
-                             sampler_new, sampler_free, sampler_accept, sample,        close_engine};
+const warm_engine_ops ops = {"llama",      adapters,    decode,       logits,         seq_rm,        can_continue,
+                             fork,         shift,       clear,        state_bytes,    state_save,    state_load,
+                             window_bytes, window_save, window_load,  snapshot_bytes, snapshot_save, snapshot_load,
+                             seq_range,    sampler_new, sampler_free, sampler_accept, sample,        close_engine};
 const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render};
-
-std::string meta(const engine &e, const char *key) {
-    char buf[256] = {0};
-    return llama_model_meta_val_str(e.model.get(), key, buf, sizeof buf) > 0 ? buf : "";
-}
 
 std::string text_of(const engine &e, llama_token token) {
     return token == LLAMA_TOKEN_NULL ? std::string() : piece_of(e, token);
@@ -169,6 +164,7 @@ int open_engine(const warm_llama_options &o, warm_engine **out) {
     read_vocab(*e);
     read_model(*e);
     probe_state(*e);
+    e->info_.can_shift = can_shift(*e);
     open_chat(*e, o.chat_template);
     learn_message_head(*e);
     publish(*e);
@@ -179,6 +175,11 @@ int open_engine(const warm_llama_options &o, warm_engine **out) {
 }
 
 } // namespace
+
+std::string meta(const engine &e, const char *key) {
+    char buf[256] = {0};
+    return llama_model_meta_val_str(e.model.get(), key, buf, sizeof buf) > 0 ? buf : "";
+}
 
 void decode_plain(engine &e, const std::vector<llama_token> &tokens, int32_t seq, int32_t pos) {
     for (size_t done = 0; done < tokens.size();) {

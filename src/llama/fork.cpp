@@ -78,7 +78,7 @@ bool can_continue(warm_engine *we, int32_t seq, int32_t n) {
     engine &e = *of(we);
     assert(admitted(e, seq));
     const seq_state &held = e.held[(size_t)seq];
-    if (n <= 0 || n > held.end || held.open) return false;
+    if (n <= 0 || n > std::min(held.end, held.exact) || held.open) return false;
     if (e.info_.state == WARM_STATE_RANGES) return true;
     return e.info_.state == WARM_STATE_WINDOW ? has_window(e, seq, n) : n == held.end;
 }
@@ -86,7 +86,8 @@ bool can_continue(warm_engine *we, int32_t seq, int32_t n) {
 int fork(warm_engine *we, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err) {
     engine &e = *of(we);
     assert(admitted(e, src) && admitted(e, dst) && src != dst && !e.held[(size_t)dst].end);
-    if (n <= 0 || n > e.held[(size_t)src].end) return warm_err_set(err, WARM_EINVAL, "sequence %d does not reach %d", src, n);
+    if (n <= 0 || n > std::min(e.held[(size_t)src].end, e.held[(size_t)src].exact))
+        return warm_err_set(err, WARM_EINVAL, "sequence %d does not reach %d", src, n);
     if (complete && !can_continue(we, src, n)) {
         return warm_err_set(err, WARM_ENOTFOUND, "sequence %d can't be continued at %d", src, n);
     }

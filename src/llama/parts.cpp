@@ -32,7 +32,7 @@ llama_state_seq_flags snapshot_flags(const engine &e) {
 
 bool can_snapshot(const engine &e, int32_t seq) {
     const seq_state &held = e.held[(size_t)seq];
-    return warm_state_has_snapshots(e.info_.state) && e.savable && held.end > 0 && !held.open;
+    return warm_state_has_snapshots(e.info_.state) && e.savable && held.end > 0 && !held.open && held.exact == all_exact;
 }
 
 size_t snapshot_size(const engine &e, int32_t seq) {
@@ -46,7 +46,9 @@ int64_t save_window(engine &e, int32_t seq, int32_t p0, size_t n, void *dst, siz
         fail(WARM_EINVAL, "can't save %zu window rows at %d of sequence %d into %zu bytes", n, p0, seq, cap);
     }
     const int32_t p1 = p0 + (int32_t)n;
-    if (e.held[(size_t)seq].end < p1) fail(WARM_EINVAL, "sequence %d does not hold %d..%d", seq, p0, p1 - 1);
+    if (std::min(e.held[(size_t)seq].end, e.held[(size_t)seq].exact) < p1) {
+        fail(WARM_EINVAL, "sequence %d does not hold %d..%d", seq, p0, p1 - 1);
+    }
     if (llama_memory_seq_pos_min(e.mem, seq) > p0 || llama_memory_seq_pos_max(e.mem, seq) < p1 - 1) {
         fail(WARM_ENOTFOUND, "window rows of %d..%d are no longer in the context", p0, p1 - 1);
     }

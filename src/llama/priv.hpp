@@ -66,10 +66,13 @@ struct chat {
     bool force_pure_content = false;
 };
 
+constexpr int32_t all_exact = INT32_MAX;
+
 /* What a sequence holds. libllama can't be asked: the last position it names of several caches is the least of theirs. */
 struct seq_state {
     int32_t end = 0;
-    bool open = false; /* has cells but not the snapshot that belongs to their end */
+    bool open = false;         /* has cells but not the snapshot that belongs to their end */
+    int32_t exact = all_exact; /* behind it the cells are not the state of their units (shift) */
 };
 
 struct adapter {
@@ -163,6 +166,8 @@ bool token_is_eog(warm_engine *e, int32_t token);
 void seq_rm(warm_engine *e, int32_t seq, int32_t p0, int32_t p1);
 bool can_continue(warm_engine *e, int32_t seq, int32_t n);
 int fork(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err);
+bool can_shift(engine &e); /* after the layout was learned */
+int shift(warm_engine *e, int32_t seq, int32_t p0, int32_t p1, warm_err *err);
 void seq_range(warm_engine *e, int32_t seq, int32_t *min, int32_t *max);
 void clear(warm_engine *e, bool data);
 size_t state_bytes(const warm_engine *e, size_t n);
@@ -179,6 +184,9 @@ int snapshot_load(warm_engine *e, int32_t seq, const void *src, size_t bytes, in
 
 /* engine.cpp: rows of tokens at positions pos.. of one sequence, straight into libllama; used while opening. Throws failure. */
 void decode_plain(engine &e, const std::vector<llama_token> &tokens, int32_t seq, int32_t pos);
+
+/* A value of the model's metadata, "" if it has none. */
+std::string meta(const engine &e, const char *key);
 
 /* Text of a token, special ones included. */
 std::string piece_of(const engine &e, llama_token token);

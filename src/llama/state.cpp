@@ -71,6 +71,7 @@ void seq_rm(warm_engine *we, int32_t seq, int32_t p0, int32_t p1) {
             drop(e, seq);
         } else if (to_end) {
             held.end = p0;
+            if (p0 <= held.exact) held.exact = all_exact;
         }
         return 0;
     });
@@ -103,7 +104,9 @@ static int64_t save(engine &e, int32_t seq, int32_t p0, size_t n, void *dst, siz
         fail(WARM_EINVAL, "can't save %zu units at %d of sequence %d into %zu bytes", n, p0, seq, cap);
     }
     const int32_t p1 = p0 + (int32_t)n;
-    if (e.held[(size_t)seq].end < p1) fail(WARM_EINVAL, "sequence %d does not hold %d..%d", seq, p0, p1 - 1);
+    if (std::min(e.held[(size_t)seq].end, e.held[(size_t)seq].exact) < p1) {
+        fail(WARM_EINVAL, "sequence %d does not hold %d..%d", seq, p0, p1 - 1);
+    }
     llama_memory_seq_cp(e.mem, seq, e.scratch, p0, p1);
     size_t written = 0;
     try {

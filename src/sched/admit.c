@@ -65,14 +65,18 @@ static bool any_generating(const warm_sched *s) {
     return false;
 }
 
-bool warm__drop_oldest(warm_sched *s, const warm_seq *except, bool force) {
-    warm_seq *q = warm__seq_oldest_resident(s, except);
-    if (!q) return false;
+bool warm__save_before_use(warm_sched *s, warm_seq *q, bool force) {
     if (!q->saved && !force && any_generating(s)) {
         s->urgent = q;
         return false;
     }
     warm__save_all(s, q);
+    return true;
+}
+
+bool warm__drop_oldest(warm_sched *s, const warm_seq *except, bool force) {
+    warm_seq *q = warm__seq_oldest_resident(s, except);
+    if (!q || !warm__save_before_use(s, q, force)) return false;
     warm__seq_drop(s, q);
     return true;
 }
@@ -155,7 +159,7 @@ static void list_seqs(warm_sched *s, const warm_task *t, const warm_unit *units,
     for (uint32_t i = 0; t->cache_prompt && i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
         if (!q->in_use || !q->cached || q->incomplete || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint)) continue;
-        size_t match = warm__seq_match(q, units, n - 1);
+        size_t match = warm__seq_match(q, units, n - 1 < q->n_exact ? n - 1 : q->n_exact);
         seqs[in->n_seqs] =
             (warm_plan_seq){.n = q->n, .n_match = match, .n_continue = continue_at(s, q, match), .running = q->slot != NULL};
         who[in->n_seqs++] = q;
@@ -230,7 +234,7 @@ static void set_due(warm_sched *s, const warm_slot *sl, const warm_plan *p, size
     warm_seq *q = sl->seq;
     q->due = (warm_due){0};
     q->last_point = p->n_load;
-    if (!s->kv || !q->cached || s->info->state == WARM_STATE_RANGES) return;
+    if (!s->kv || !q->cached || q->n > q->n_exact || s->info->state == WARM_STATE_RANGES) return;
     warm_due_input in = {.n_prompt = n,
                          .from = p->n_load,
                          .branch = p->n_known,
@@ -238,6 +242,16 @@ static void set_due(warm_sched *s, const warm_slot *sl, const warm_plan *p, size
                          .n_marks = sl->task->n_marks,
                          .gap = warm__points_gap(s)};
     warm_due_make(&in, &q->due);
+}
+
+/* Where its user lets it use text that stands elsewhere, and that leaves less to compute than what is exact. */
+static bool plan_reuse(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, warm_plan *p, warm_seq **src) {
+    size_t n_reused = p->n_load;
+    warm_seq *q = warm__reuse_find(s, t, units, n, &n_reused);
+    if (!q) return false;
+    *src = q;
+    *p = (warm_plan){.take_over = true, .complete = true, .n_device = n_reused, .n_load = n_reused, .n_known = p->n_known};
+    return true;
 }
 
 /* Tries to give the slot's task (new or parked) its sequence. units[0..n) have to be in the context before the next token is sampled. */
@@ -250,9 +264,11 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     warm_seq *q, *src = p.seq >= 0 ? who[p.seq] : NULL;
     free(seqs);
     free(who);
+    bool moved = plan_reuse(s, sl->task, units, n, &p, &src);
     if (!could_fit(s, sl->task, &p, src, n, sl->n_decoded)) goto no_room;
     /* Before room is made: that may drop the sequence it diverged from. */
-    if (sl->recount) warm__note_divergence(s, sl, src && p.n_known == p.n_device ? src : NULL, p.n_known);
+    if (sl->recount) warm__note_divergence(s, sl, src && !moved && p.n_known == p.n_device ? src : NULL, p.n_known);
+    if (moved && !warm__reuse_move(s, src, sl->task, units, n)) goto no_room;
     q = begin_seq(s, sl, &p, src);
     if (!q) goto no_room;
     warm__seq_want(q, units, n);
@@ -262,6 +278,7 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     }
     if (sl->recount) {
         sl->t.n_device = p.n_device;
+        sl->t.n_shifted = q->n - warm__seq_exact(q);
         s->counters.n_prompt_device += p.n_device;
     }
     q->saved = false;

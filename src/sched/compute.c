@@ -89,7 +89,9 @@ void warm__slot_release(warm_sched *s, warm_slot *sl) {
         q->last_used_ns = warm__sched_now(s);
         q->idle_cost_ns = 0;
         q->saved = !s->kv || !q->cached;
-        if (!q->n || !q->cached || q->incomplete) warm__seq_drop(s, q);
+        /* of a shifted one with a state that can't be cut, nothing is left to go on from */
+        bool useless = q->n > q->n_exact && warm_state_has_snapshots(s->info->state);
+        if (!q->n || !q->cached || q->incomplete || useless) warm__seq_drop(s, q);
     }
     free(sl->parked_units);
     warm_output_deinit(&sl->out);
@@ -107,7 +109,7 @@ void warm__slot_fail(warm_sched *s, warm_slot *sl, const warm_err *err) {
 }
 
 static void finish(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated) {
-    warm__emit_done(s, sl, stop, word, truncated);
+    warm__emit_done(s, sl, stop, word, truncated || sl->truncated);
     warm__slot_release(s, sl);
 }
 
@@ -237,7 +239,19 @@ static void measure(warm_sched *s, size_t n, size_t n_generating, uint64_t ns) {
     }
 }
 
+static void shift_contexts(warm_sched *s) {
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        warm_slot *sl = &s->slots[i];
+        if (!warm__shift_due(s, sl)) continue;
+        warm_err err = {0};
+        int rc = warm__shift_context(s, sl, &err);
+        /* Where it can't be, its answer ends with the context. */
+        if (rc && rc != WARM_ENOTFOUND && rc != WARM_ENOTSUP) fail_with_cells(s, sl, &err);
+    }
+}
+
 bool warm__compute(warm_sched *s) {
+    shift_contexts(s);
     if (!warm__make_room_for_step(s)) {
         for (uint32_t i = 0; i < s->n_slots; i++) {
             if (s->slots[i].seq) finish(s, &s->slots[i], WARM_STOP_LIMIT, NULL, true);

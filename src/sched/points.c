@@ -21,7 +21,7 @@ void warm__points_drop(warm_sched *s, warm_seq *q) {
 
 void warm__point_take(warm_sched *s, warm_seq *q, double prior) {
     if (!s->kv || !q->cached || !q->n || s->info->state == WARM_STATE_RANGES) return;
-    if (q->last_point == q->n) return;
+    if (q->last_point == q->n || q->n > q->n_exact) return;
     warm_point p = {.pos = q->n, .prior = prior};
     if (warm_state_has_snapshots(s->info->state)) {
         uint64_t t0 = warm__sched_now(s);
@@ -57,9 +57,10 @@ size_t warm__points_wanted(const warm_seq *q) {
 }
 
 size_t warm__points_save_end(const warm_sched *s, const warm_seq *q) {
-    if (!warm_state_has_snapshots(s->info->state)) return q->n;
+    size_t n = warm__seq_exact(q);
+    if (!warm_state_has_snapshots(s->info->state)) return n;
     /* A point that is due brings the units before it into use, so they may be saved as they come. */
-    return warm_due_next(&q->due, q->n, SIZE_MAX) < SIZE_MAX ? q->n : q->last_point;
+    return warm_due_next(&q->due, q->n, SIZE_MAX) < SIZE_MAX || n < q->last_point ? n : q->last_point;
 }
 
 size_t warm__points_gap(const warm_sched *s) {
@@ -69,7 +70,8 @@ size_t warm__points_gap(const warm_sched *s) {
 
 bool warm__points_in_tree(warm_sched *s, const warm_seq *q) {
     warm_scope *scope;
+    size_t n = warm__seq_exact(q);
     if (warm_cache_scope(s->o.cache, q->fingerprint, &scope)) return false;
     size_t gap = s->info->state == WARM_STATE_RANGES ? 1 : warm__points_gap(s);
-    return q->n - warm_cache_match_resume(s->o.cache, scope, q->units, q->n) < gap;
+    return n - warm_cache_match_resume(s->o.cache, scope, q->units, n) < gap;
 }

@@ -33,7 +33,7 @@ bool warm__save_one(warm_sched *s, warm_seq *q) {
             q->refused_at = q->n;
             return false;
         }
-        warm_cache_lookup(s->o.cache, scope, q->units, q->n, &q->path);
+        warm_cache_lookup(s->o.cache, scope, q->units, warm__seq_exact(q), &q->path);
         q->has_path = true;
     }
     /* A running sequence leaves a piece that is not full for later, unless a resume point waits for it. */

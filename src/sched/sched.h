@@ -22,8 +22,9 @@ typedef struct warm_sched_options {
     warm_worker *worker;     /* borrowed: seals and verifies pieces; a worker without threads runs jobs at once (simulation) */
     const warm_clock *clock; /* borrowed */
     uint32_t n_slots;
-    uint64_t slice_ns; /* cache work between two decode steps while any slot generates; 0 = 2 ms */
-    bool log_prompts;  /* text of both sides of a mismatch in the log */
+    uint64_t slice_ns;  /* cache work between two decode steps while any slot generates; 0 = 2 ms */
+    bool context_shift; /* an answer that fills the context goes on without the oldest units behind n_keep, where the engine can */
+    bool log_prompts;   /* text of both sides of a mismatch in the log */
 } warm_sched_options;
 
 WARM_MUST_USE int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err);

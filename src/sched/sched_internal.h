@@ -6,13 +6,15 @@
  *   admit.c    queue -> slot: plan, room, parking           save.c     cache work in slices: loads, saves
  *   compute.c  batch, decode, sample, finish                points.c   resume points: when snapshots are taken and marks are set
  *   report.c   events and log lines                         adapters.c whose adapters compute now
+ *   shift.c    gaps that are closed by moving what follows
  *
  * A sequence is running (a slot owns it) or resident. It owns its units and lists its cells (pool.h). Invariants
  *  (1) units[0..n) are the cells 0..n-1 of the engine's sequence `id`; units[n..n_want) are still to be computed or loaded.
  *  (2) A running sequence with a cache holds a pinned path; a resident holds one only until it is saved.
  *  (3) A resident is dropped only when it is saved, when saving was refused, or when it is not to be cached at all.
  *  (4) Before each decode there are free cells for everything that running tasks still have to compute.
- *  (5) An incomplete sequence (its load has not come to its end) is neither decoded, saved, shared nor kept. */
+ *  (5) An incomplete sequence (its load has not come to its end) is neither decoded, saved, shared nor kept.
+ *  (6) What a sequence has behind n_exact is never matched, saved or shared. */
 #ifndef WARM_SCHED_INTERNAL_H
 #define WARM_SCHED_INTERNAL_H
 
@@ -43,7 +45,7 @@ struct warm_task {
     uint32_t seed;
     int32_t n_predict;
     int64_t t_max_predict_ms;
-    int32_t n_indent, id_slot;
+    int32_t n_indent, id_slot, n_keep, n_discard, n_cache_reuse;
     size_t *marks;
     size_t n_marks;
     bool cache_prompt, return_progress;
@@ -76,6 +78,7 @@ typedef struct warm_seq {
     warm_unit *units;
     uint32_t *cells;
     size_t n, n_want, cap;
+    size_t n_exact; /* what it has from here on is not the state of its units (shift.c); SIZE_MAX: all of it is */
     uint8_t fingerprint[WARM_SCOPE_BYTES];
     bool cached;     /* matched by others, saved to the tree */
     bool incomplete; /* see (5) */
@@ -108,6 +111,7 @@ struct warm_slot {
     uint64_t order;   /* of admission: the youngest is parked first */
     size_t n_decoded; /* generated tokens */
     bool prompt_done;
+    bool truncated;     /* its context was shifted */
     bool recount;       /* where its prompt's units come from is still to be counted: not when it comes back after it was parked */
     bool no_load;       /* a load of it failed although nothing was damaged: not again */
     size_t diverged_at; /* where it left the longest known prefix */
@@ -169,6 +173,10 @@ static inline uint64_t warm__sched_now(const warm_sched *s) {
     return warm_clock_now(s->o.clock);
 }
 
+static inline size_t warm__seq_exact(const warm_seq *q) {
+    return q->n < q->n_exact ? q->n : q->n_exact;
+}
+
 /* seq.c */
 warm_seq *warm__seq_new(warm_sched *s, const warm_task *t);
 void warm__seq_want(warm_seq *q, const warm_unit *units, size_t n);
@@ -194,6 +202,8 @@ bool warm__admit(warm_sched *s);
 /* Drops the oldest resident but `except`. Saving what is left of it comes first: in slices while somebody would wait for it (urgent; false
  * for now), at once otherwise or when forced. */
 bool warm__drop_oldest(warm_sched *s, const warm_seq *except, bool force);
+/* Saves what is left of a resident that is about to change or to go; urgent and forced as above. */
+bool warm__save_before_use(warm_sched *s, warm_seq *q, bool force);
 /* Makes room for the next tokens before a decode: drops residents, then parks the youngest. false: one task alone is left and the context
  * is full. */
 bool warm__make_room_for_step(warm_sched *s);
@@ -228,6 +238,16 @@ bool warm__compute(warm_sched *s);
 void warm__slot_release(warm_sched *s, warm_slot *sl);
 void warm__slot_fail(warm_sched *s, warm_slot *sl, const warm_err *err);
 void warm__load_end(warm_sched *s, warm_slot *sl);
+
+/* shift.c */
+/* The context is full with this slot's units, and the user wants the oldest of them to go. */
+bool warm__shift_due(const warm_sched *s, const warm_slot *sl);
+/* WARM_ENOTFOUND, WARM_ENOTSUP: it can't be, and the slot's sequence is as before. After any other error it has no cells. */
+int warm__shift_context(warm_sched *s, warm_slot *sl, warm_err *err);
+/* The resident of which most of a prompt can be had by moving, if that is more than *n_reused, which is then how much. */
+warm_seq *warm__reuse_find(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, size_t *n_reused);
+/* Leaves q with what the prompt can use of it. false: not now. */
+bool warm__reuse_move(warm_sched *s, warm_seq *q, const warm_task *t, const warm_unit *units, size_t n);
 
 /* report.c */
 void warm__emit_tokens(warm_sched *s, warm_slot *sl);

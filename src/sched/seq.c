@@ -24,7 +24,8 @@ warm_seq *warm__seq_new(warm_sched *s, const warm_task *t) {
     for (uint32_t i = 0; i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
         if (q->in_use) continue;
-        *q = (warm_seq){.id = (int32_t)i, .in_use = true, .cached = t->cache_prompt, .pool_version = UINT64_MAX};
+        *q = (warm_seq){
+            .id = (int32_t)i, .in_use = true, .cached = t->cache_prompt, .n_exact = SIZE_MAX, .pool_version = UINT64_MAX};
         memcpy(q->fingerprint, t->fingerprint, sizeof q->fingerprint);
         return q;
     }
@@ -45,7 +46,7 @@ void warm__seq_push(warm_seq *q, warm_unit unit) {
 
 warm_seq *warm__seq_fork(warm_sched *s, warm_seq *src, const warm_plan *p, const warm_task *t) {
     size_t n = p->n_device;
-    assert(n > 0 && !src->incomplete);
+    assert(n > 0 && n <= src->n_exact && !src->incomplete);
     warm_seq *q = warm__seq_new(s, t);
     if (!q) return NULL;
     warm_err err = {0};

@@ -66,6 +66,9 @@ int warm_task_new(warm_engine *e, const warm_task_options *o, warm_task **out, w
     t->t_max_predict_ms = o->t_max_predict_ms;
     t->n_indent = o->n_indent;
     t->id_slot = o->id_slot;
+    t->n_keep = o->n_keep;
+    t->n_discard = o->n_discard;
+    t->n_cache_reuse = o->n_cache_reuse;
     t->cache_prompt = o->cache_prompt;
     t->return_progress = o->return_progress;
     t->emit = o->emit;

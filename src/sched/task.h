@@ -21,10 +21,11 @@ typedef struct warm_task warm_task;
 
 enum warm_stop { WARM_STOP_NONE = 0, WARM_STOP_EOS, WARM_STOP_WORD, WARM_STOP_LIMIT };
 
-/* Where the prompt's units came from, and what that took. Sum of the n_* = n_prompt. */
+/* Where the prompt's units came from, and what that took. n_device + n_ram + n_computed = n_prompt. */
 typedef struct warm_task_timings {
     size_t n_prompt;
     size_t n_device;   /* units shared with or taken over from a sequence in the context */
+    size_t n_shifted;  /* of these, those that were moved there, or stand behind such (n_cache_reuse) */
     size_t n_ram;      /* units loaded from host memory */
     size_t n_computed; /* units decoded, the last one included */
     size_t n_predicted;
@@ -55,7 +56,7 @@ typedef struct warm_event {
     /* DONE */
     enum warm_stop stop;
     char *stop_word; /* the string that ended it, or NULL */
-    bool truncated;  /* ended because the context was full */
+    bool truncated;  /* ended because the context was full, or the context was shifted */
     bool has_new_line;
     /* FAILED */
     warm_err err; /* WARM_ETOOLARGE: n_prompt_tokens and n_ctx below hold both numbers */
@@ -72,6 +73,9 @@ typedef struct warm_task_options {
     int64_t t_max_predict_ms; /* 0: no limit; counts from the first token, ends at the next new line as llama-server's */
     int32_t n_indent;         /* as llama-server's: stop when a line is indented less; 0 = off */
     int32_t id_slot;          /* -1: any */
+    int32_t n_keep;           /* units of the prompt that a shift of the context keeps; -1: all of them */
+    int32_t n_discard;        /* units behind them that it takes away; 0: half */
+    int32_t n_cache_reuse;    /* keep chunks of at least so many units that a resident has further on, not exact; 0: none */
     bool cache_prompt;        /* false: neither reads nor writes the cache */
     bool return_progress;
     const char *const *stop; /* copied */

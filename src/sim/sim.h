@@ -12,6 +12,8 @@
  *    sequence's window are taken away when room is needed, and a few or all of them, by chance, at the start of any decode.
  *  - RANGES_SNAPSHOTS, SNAPSHOTS: a recurrent state, a hash over all tokens of its own. In SNAPSHOTS it is all there is: no cells are used.
  * Adapters whose scale is not 0 change the hash of every unit computed with them.
+ * A shifted sequence goes on from the hashes that it has, so what it generates tells which tokens it was made from. What was moved, and all
+ * behind it, can't be saved or forked: that is asserted, as is that nothing shared is moved.
  * State saved is what the cells, rows and states hold, padded, behind a header that a load checks. Nothing is random: runs are alike.
  * What engine.h forbids its callers is asserted, but for positions that do not follow: those fail as in libllama.
  * Text: token 0 is the end of text, tokens 1..256 are the bytes, others print as "<n>".
@@ -27,6 +29,7 @@ typedef struct warm_sim_options {
     uint32_t n_ctx, n_seq_max, n_batch, n_ubatch; /* 0 = 4096, 8, 512, 512 */
     uint32_t n_vocab;                             /* 0 = 257 */
     enum warm_state_kind state;
+    bool no_shift;              /* sequences can't be shifted; those with window rows never can */
     uint32_t n_window;          /* 0 = 64; used by WARM_STATE_WINDOW only */
     size_t unit_bytes;          /* state per unit; 0 = 64, at least 16 */
     size_t window_unit_bytes;   /* a window row's; 0 = unit_bytes, at least 16 */
@@ -37,6 +40,7 @@ typedef struct warm_sim_options {
     uint64_t row_ns, copy_ns;                /* per row decoded; per unit or window row saved or loaded */
     uint64_t snapshot_ns;                    /* per snapshot saved or loaded */
     uint64_t decode_fails_at, load_fails_at; /* the n-th call (1-based) fails with WARM_EENGINE; 0 = never. load: state_load */
+    uint64_t shift_fails_at;                 /* ... of shift */
     uint64_t window_fails_at;                /* ... of window_save and window_load together */
     uint64_t snapshot_fails_at;              /* ... of snapshot_save and snapshot_load together */
 } warm_sim_options;

@@ -33,6 +33,8 @@ struct sim_row {
 struct sim_seq {
     int32_t *cells; /* by position; unused by SNAPSHOTS */
     int32_t n;
+    bool shifted; /* what is at exact and behind it was moved, or computed behind what was */
+    int32_t exact;
     bool incomplete; /* forked without what can't be shared, and not completed since */
     /* WINDOW */
     int32_t *rows;     /* by position: index in the pool or WARM__SIM_NO_ROW */
@@ -56,7 +58,7 @@ typedef struct sim {
     uint64_t *row_values; /* scratch of n_window */
     uint64_t *row_hash;   /* of the last decode, by row */
     float *logits;
-    uint64_t n_decodes, n_loads, n_window_calls, n_snapshot_calls;
+    uint64_t n_decodes, n_loads, n_window_calls, n_snapshot_calls, n_shifts;
     uint64_t n_poisoned;
     warm_adapter adapters[WARM_SIM_ADAPTERS_MAX];
     uint32_t adapted; /* of the units that are computed now */
@@ -66,6 +68,10 @@ uint64_t warm__sim_mix(uint64_t hash, uint64_t v);
 /* The hash behind one more unit. */
 uint64_t warm__sim_next_hash(uint64_t hash, int32_t token, uint32_t adapted);
 void warm__sim_spend(sim *s, uint64_t ns);
+/* Up to where a sequence is the state of its own units. */
+static inline int32_t warm__sim_exact(const struct sim_seq *q) {
+    return q->shifted && q->exact < q->n ? q->exact : q->n;
+}
 /* Hash at the end of a sequence. */
 uint64_t warm__sim_end_hash(const sim *s, const struct sim_seq *q);
 /* Appends a cell to q; the caller knows that one is free. */
@@ -105,6 +111,7 @@ int warm__sim_window_load(warm_engine *e, int32_t id, const void *src, size_t by
 void warm__sim_seq_rm(warm_engine *e, int32_t id, int32_t p0, int32_t p1);
 bool warm__sim_can_continue(warm_engine *e, int32_t id, int32_t n);
 int warm__sim_fork(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err);
+int warm__sim_shift(warm_engine *e, int32_t id, int32_t p0, int32_t p1, warm_err *err);
 void warm__sim_clear(warm_engine *e, bool data);
 size_t warm__sim_state_bytes(const warm_engine *e, size_t n);
 int64_t warm__sim_state_save(warm_engine *e, int32_t id, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err);

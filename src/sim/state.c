@@ -37,6 +37,7 @@ void warm__sim_seq_rm(warm_engine *e, int32_t id, int32_t p0, int32_t p1) {
     if (warm_state_has_snapshots(s->info.state)) p0 = 0;
     for (int32_t p = p0; p < q->n && s->info.state != WARM_STATE_SNAPSHOTS; p++) give_cell(s, q->cells[p]);
     if (q->n > p0) q->n = p0;
+    if (q->n <= q->exact) q->shifted = false;
     if (is_window(s)) {
         warm__sim_rows_trim(s, q, p0);
         warm__sim_rows_judge(s, q);
@@ -47,6 +48,27 @@ void warm__sim_seq_rm(warm_engine *e, int32_t id, int32_t p0, int32_t p1) {
     q->recurrent_at = 0;
 }
 
+int warm__sim_shift(warm_engine *e, int32_t id, int32_t p0, int32_t p1, warm_err *err) {
+    sim *s = (sim *)e;
+    struct sim_seq *q = &s->seqs[id];
+    assert(0 <= p0 && p0 < p1 && p1 < q->n && !q->incomplete);
+    if (!s->info.can_shift) return warm_err_set(err, WARM_ENOTSUP, "no shift");
+    if (++s->n_shifts == s->o.shift_fails_at) {
+        warm__sim_seq_rm(e, id, 0, -1);
+        return warm_err_set(err, WARM_EENGINE, "simulated failure");
+    }
+    for (int32_t p = p0; p < q->n && s->info.state != WARM_STATE_SNAPSHOTS; p++) {
+        if (p < p1) give_cell(s, q->cells[p]);
+        assert(p < p1 || s->cells[q->cells[p]].refs == 1);
+    }
+    memmove(q->cells + p0, q->cells + p1, (size_t)(q->n - p1) * sizeof *q->cells);
+    q->exact = warm__sim_exact(q) < p0 ? q->exact : p0;
+    q->shifted = true;
+    q->n -= p1 - p0;
+    if (q->recurrent_at >= p1) q->recurrent_at -= p1 - p0;
+    return 0;
+}
+
 void warm__sim_clear(warm_engine *e, bool data) {
     (void)data;
     for (uint32_t i = 0; i < e->info->n_seq_max; i++) warm__sim_seq_rm(e, (int32_t)i, 0, -1);
@@ -55,7 +77,7 @@ void warm__sim_clear(warm_engine *e, bool data) {
 bool warm__sim_can_continue(warm_engine *e, int32_t id, int32_t n) {
     const sim *s = (const sim *)e;
     const struct sim_seq *q = &s->seqs[id];
-    if (q->incomplete || n <= 0 || n > q->n) return false;
+    if (q->incomplete || n <= 0 || n > warm__sim_exact(q)) return false;
     if (s->info.state == WARM_STATE_RANGES) return true;
     if (is_window(s)) return warm__sim_rows_present(s, q, warm__sim_row_first(s, n), n);
     return n == q->n && (s->info.state != WARM_STATE_RANGES_SNAPSHOTS || q->recurrent_at == n);
@@ -65,7 +87,7 @@ int warm__sim_fork(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool com
     sim *s = (sim *)e;
     const struct sim_seq *from = &s->seqs[src];
     struct sim_seq *to = &s->seqs[dst];
-    assert(to->n == 0 && !from->incomplete && n > 0 && n <= from->n);
+    assert(to->n == 0 && !from->incomplete && n > 0 && n <= warm__sim_exact(from));
     if (s->info.state == WARM_STATE_RANGES) complete = true;
     if (complete && !warm__sim_can_continue(e, src, n)) return warm_err_set(err, WARM_ENOTFOUND, "no state to continue %d at", n);
     to->incomplete = !complete;
@@ -119,7 +141,7 @@ int64_t warm__sim_state_save(warm_engine *e, int32_t id, int32_t p0, size_t n, v
     sim *s = (sim *)e;
     const struct sim_seq *q = &s->seqs[id];
     size_t bytes = warm__sim_state_bytes(e, n);
-    assert(!q->incomplete);
+    assert(!q->incomplete && p0 + (int64_t)n <= warm__sim_exact(q));
     if (!bytes || cap < bytes || p0 < 0 || p0 + (int64_t)n > q->n) return warm_err_set(err, WARM_EINVAL, "no such range");
     warm__sim_spend(s, n * s->o.copy_ns);
     struct sim_header h = {cells_magic, s->info.state, (uint32_t)p0, (uint32_t)n};
@@ -153,7 +175,7 @@ static size_t snapshot_bytes_at(const sim *s, int32_t n) {
 size_t warm__sim_snapshot_bytes(const warm_engine *e, int32_t id) {
     const sim *s = (const sim *)e;
     const struct sim_seq *q = &s->seqs[id];
-    bool has = warm_state_has_snapshots(s->info.state) && q->n && !q->incomplete;
+    bool has = warm_state_has_snapshots(s->info.state) && q->n && !q->incomplete && !q->shifted;
     if (s->info.state != WARM_STATE_WHOLE && q->recurrent_at != q->n) has = false;
     return has ? snapshot_bytes_at(s, q->n) : 0;
 }
@@ -166,7 +188,7 @@ int64_t warm__sim_snapshot_save(warm_engine *e, int32_t id, void *dst, size_t ca
     sim *s = (sim *)e;
     const struct sim_seq *q = &s->seqs[id];
     size_t bytes = warm__sim_snapshot_bytes(e, id);
-    assert(!q->incomplete);
+    assert(!q->incomplete && !q->shifted);
     if (!bytes || cap < bytes) return warm_err_set(err, WARM_EINVAL, "no snapshot to save");
     if (++s->n_snapshot_calls == s->o.snapshot_fails_at) return warm_err_set(err, WARM_EENGINE, "simulated failure");
     struct sim_header h = snapshot_header(s, q->n);

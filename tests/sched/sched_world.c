@@ -55,7 +55,8 @@ void world_open(world *w, const world_options *o) {
                              .worker = w->worker,
                              .clock = &w->clock,
                              .n_slots = o->n_slots ? o->n_slots : 1,
-                             .slice_ns = o->slice_ns};
+                             .slice_ns = o->slice_ns,
+                             .context_shift = o->context_shift};
     assert(!warm_sched_new(&so, &w->sched, NULL));
 }
 
@@ -110,6 +111,9 @@ void request_submit(world *w, request *r, const int32_t *prompt, size_t n, const
     warm_task_options to = {.n_tokens = n,
                             .n_predict = o->n_predict,
                             .id_slot = o->id_slot,
+                            .n_keep = o->n_keep,
+                            .n_discard = o->n_discard,
+                            .n_cache_reuse = o->n_cache_reuse,
                             .cache_prompt = !o->no_cache,
                             .return_progress = o->progress,
                             .stop = o->stop,

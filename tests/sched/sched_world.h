@@ -29,6 +29,7 @@ typedef struct world_options {
     size_t budget_bytes; /* 0 = no cache */
     unsigned n_threads;  /* of the worker */
     uint64_t slice_ns;   /* small ones make small pieces */
+    bool context_shift;
 } world_options;
 
 /* Fills in, where o leaves it open, what a simulated engine of this kind costs: sim.n_window, the sizes of rows and snapshots, and their time. */
@@ -60,6 +61,7 @@ typedef struct request {
 typedef struct request_options {
     int32_t n_predict; /* 0 stays 0 */
     int32_t id_slot;   /* give -1 for any */
+    int32_t n_keep, n_discard, n_cache_reuse;
     bool no_cache, ignore_eos, progress;
     const char *const *stop;
     size_t n_stop;

@@ -64,7 +64,8 @@ static void defaults_are_llama_servers(void **state) {
     assert_int_equal(c.n_predict, -1);
     assert_int_equal(c.timeout_s, 3600);
     assert_int_equal(c.sse_ping_interval_s, 30);
-    assert_true(c.cache_prompt && c.slots && !c.metrics && !c.props);
+    assert_true(c.cache_prompt && c.slots && !c.metrics && !c.props && !c.context_shift);
+    assert_int_equal(c.n_keep + c.n_cache_reuse, 0);
     assert_int_equal(c.n_hosts, 1);
     assert_string_equal(c.hosts[0], "127.0.0.1");
     assert_true(c.sampling.seed == UINT32_MAX);
@@ -84,10 +85,14 @@ static void our_options_fill_the_configuration(void **state) {
     parse(&c, ENV(),
           ARGS("-np", "2", "-cram", "256", "--no-cache-prompt", "--cache-slice-ms", "0.5", "--port", "0", "--api-prefix", "/x",
                "--metrics", "--no-slots", "-n", "17", "--temp", "-1", "--top-k", "0", "--samplers", "top_k;temperature", "-s", "7",
-               "--mirostat", "2", "--log-jsonl", "--log-prompts", "--ignore-eos", "--grammar", "root ::= \"x\"", "-v"));
+               "--mirostat", "2", "--log-jsonl", "--log-prompts", "--ignore-eos", "--grammar", "root ::= \"x\"", "-v",
+               "--context-shift", "--keep", "-1", "--cache-reuse", "256"));
     assert_int_equal(c.n_parallel, 2);
     assert_int_equal(c.cache_ram_mib, 256);
     assert_false(c.cache_prompt);
+    assert_true(c.context_shift);
+    assert_int_equal(c.n_keep, -1);
+    assert_int_equal(c.n_cache_reuse, 256);
     assert_float_equal(c.slice_ms, 0.5, 0);
     assert_int_equal(c.port, 0);
     assert_string_equal(c.api_prefix, "/x");
@@ -170,8 +175,10 @@ static void ignored_options_warn_once_and_say_why(void **state) {
     (void)state;
     warm_config c;
     parse(&c, ENV("LLAMA_ARG_POOLING=mean", "HF_TOKEN=secret"),
-          ARGS("--cache-reuse", "256", "--cache-reuse", "512", "--no-log-prefix", "--mmproj", "x"));
-    warned(&c, "option '--cache-reuse' has no effect: text that moved to another position is computed again");
+          ARGS("-sps", "0.5", "-sps", "0.2", "--no-log-prefix", "--mmproj", "x"));
+    warned(&c,
+           "option '-sps' has no effect: a request gets the slot and the saved prompt that leave least to compute, however little "
+           "they share");
     warned(&c, "option '--no-log-prefix' has no effect: every line shows its level and module");
     warned(&c, "option '--mmproj' has no effect: images, audio and video are not available yet");
     warned(&c, "environment variable LLAMA_ARG_POOLING has no effect: embeddings and reranking are not available yet");
@@ -183,9 +190,7 @@ static void ignored_options_warn_once_and_say_why(void **state) {
 static void what_happens_anyway_needs_no_warning(void **state) {
     (void)state;
     warm_config c;
-    parse(&c, ENV(),
-          ARGS("-kvu", "-cb", "--cache-reuse", "0", "--no-context-shift", "--log-colors", "off", "--no-webui", "--offline",
-               "--log-timestamps"));
+    parse(&c, ENV(), ARGS("-kvu", "-cb", "--log-colors", "off", "--no-webui", "--offline", "--log-timestamps"));
     assert_int_equal(c.n_warnings, 0);
     warm_config_free(&c);
 }
