@@ -53,7 +53,7 @@ typedef struct server {
     _Atomic enum phase phase;
     /* made by the engine thread, and its own until PHASE_READY */
     warm_engine *engine;
-    warm_worker *worker;
+    warm_worker *worker, *slot_worker;
     warm_budget budget;
     warm_store *store;
     warm_cache *cache;
@@ -175,6 +175,9 @@ static int load(server *s, warm_err *err) {
     /* Checksums keep up with saving on a quarter of the cores, and leave the others to the engine. */
     rc = warm_worker_new("checksum", n_cpus() < 8 ? 1 : n_cpus() / 4 > 4 ? 4 : n_cpus() / 4, &s->worker, err);
     if (rc) return rc;
+    /* Files are long jobs: behind one of them no checksum is to wait. */
+    if (c->slot_save_path) rc = warm_worker_new("slot-file", 1, &s->slot_worker, err);
+    if (rc) return rc;
     const warm_sched_options so = {.engine = s->engine,
                                    .cache = s->cache,
                                    .store = s->store,
@@ -183,6 +186,8 @@ static int load(server *s, warm_err *err) {
                                    .n_slots = n_slots,
                                    .slice_ns = (uint64_t)(c->slice_ms * 1e6),
                                    .context_shift = c->context_shift,
+                                   .slot_dir = c->slot_save_path,
+                                   .slot_worker = s->slot_worker,
                                    .log_prompts = c->log_prompts};
     return warm_sched_new(&so, &s->sched, err);
 }
@@ -252,6 +257,7 @@ static void close_server(server *s) {
     if (s->api) warm_api_free(s->api);
     if (s->sched) warm_sched_free(s->sched);
     if (s->worker) warm_worker_free(s->worker);
+    if (s->slot_worker) warm_worker_free(s->slot_worker);
     if (s->cache) warm_cache_free(s->cache);
     if (s->store) s->store->ops->close(s->store);
     if (s->engine) s->engine->ops->close(s->engine);

@@ -99,6 +99,7 @@ typedef struct warm_piece_view {
     size_t bytes;
     const uint8_t *window; /* NULL: it has no window rows, or not any more. While the view is held they are not taken away */
     size_t window_bytes;
+    bool marked; /* those rows are a likely resume point's (warm_cache_mark) */
 } warm_piece_view;
 
 /* The piece that covers position pos < p->n_units. It may begin before pos and end behind p->n_units. */
@@ -163,6 +164,8 @@ WARM_MUST_USE int warm_cache_snapshot_commit(warm_cache *c, const warm_path *p, 
 void warm_cache_snapshot_abort(warm_cache *c, warm_snapshot *s);
 /* Position of the last snapshot at or before pos <= p->n_units of the path, 0 = none. Changes nothing. */
 size_t warm_cache_snapshot_before(const warm_cache *c, const warm_path *p, size_t pos);
+/* A view of that one, which is no use of it, and its prior. false: there is none. */
+bool warm_path_snapshot(warm_cache *c, const warm_path *p, size_t pos, warm_piece_view *out, double *prior);
 
 /* ---- saving ---- */
 
@@ -209,6 +212,32 @@ bool warm_cache_next_window(const warm_cache *c, const warm_path *p, size_t pos,
 /* As warm_cache_save_begin, for the window rows of such a piece alone: data is NULL, bytes 0. It is committed with the same path, which
  * that does not move, or aborted. WARM_EAGAIN at the commit: the path has other pieces there by now. */
 WARM_MUST_USE int warm_cache_save_begin_window(warm_cache *c, size_t start, size_t count, size_t window_bytes, warm_save *out);
+
+/* ---- moving in and out as a whole ---- */
+
+/* The units [from, from + n) of a path; they may reach beyond it as far as its last piece does. */
+void warm_path_units(const warm_path *p, size_t from, size_t n, warm_unit *out);
+
+/* The pieces of one block that come from elsewhere than an engine. */
+typedef struct warm_block_save {
+    size_t start, n_units, piece_units;
+    size_t n_pieces;
+    warm_save pieces[WARM_BLOCK_UNITS / WARM_PIECE_MIN]; /* to be written as those of warm_cache_save_begin */
+} warm_block_save;
+
+/* Makes room for a block of n_units <= WARM_BLOCK_UNITS that begins at start, in pieces of piece_units, the last one maybe shorter; bytes and
+ * window_bytes as in warm_cache_save_begin, for each piece. Errors as there; nothing is held then. */
+WARM_MUST_USE int warm_cache_block_begin(warm_cache *c, size_t start, size_t n_units, size_t piece_units, const size_t *bytes,
+                                         const size_t *window_bytes, warm_block_save *out);
+/* Puts it into the tree behind p and moves p to its end. units[0..start+n_units) are the sequence's, and a block has to end in the tree at start,
+ * or WARM_EAGAIN. Where the tree has a part of these units in pieces of another size, both stay as they are, or the longer one takes the
+ * shorter one's place. Where it has all of them, pieces that are alike get the window rows they lack. Consumes *b, also on failure. */
+WARM_MUST_USE int warm_cache_block_commit(warm_cache *c, warm_path *p, warm_block_save *b, const warm_unit *units);
+void warm_cache_block_abort(warm_cache *c, warm_block_save *b);
+
+/* Forgets units[0..n) as far as nobody else has them: unlinks their blocks from the end upwards, with the snapshots that only these cover, and stops at
+ * one that is pinned, that others go on from, or that the first `keep` units need, which somebody else has. */
+void warm_cache_forget(warm_cache *c, const warm_scope *s, const warm_unit *units, size_t n, size_t keep);
 
 /* ---- administration ---- */
 

@@ -30,6 +30,7 @@ static const route routes[] = {
     {"GET", "/props", 0, warm__handle_props},
     {"POST", "/props", 0, warm__handle_props_post},
     {"GET", "/slots", 0, warm__handle_slots},
+    {"POST", "/slots/:id_slot", 0, warm__handle_slot_action},
     {"GET", "/metrics", 0, warm__handle_metrics},
     {"POST", "/completion", 0, warm__handle_native},
     {"POST", "/completions", 0, warm__handle_native},

@@ -93,6 +93,7 @@ void warm__handle_models(warm_http_request *r, void *ud);
 void warm__handle_props(warm_http_request *r, void *ud);
 void warm__handle_props_post(warm_http_request *r, void *ud);
 void warm__handle_slots(warm_http_request *r, void *ud);
+void warm__handle_slot_action(warm_http_request *r, void *ud);
 void warm__handle_metrics(warm_http_request *r, void *ud);
 void warm__handle_native(warm_http_request *r, void *ud);
 void warm__handle_text(warm_http_request *r, void *ud);

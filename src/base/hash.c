@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-/* The public type is OpenSSL's context under another name, so that no user of hash.h sees OpenSSL. */
+/* The public types are the libraries' own under other names, so that no user of hash.h sees these. */
 static EVP_MD_CTX *ctx_of(warm_sha256 *h) {
     return (EVP_MD_CTX *)h;
 }
@@ -48,4 +48,28 @@ void warm_sha256_end(warm_sha256 *h, uint8_t out[32]) {
 
 uint64_t warm_xxh3(const void *p, size_t n) {
     return XXH3_64bits(p, n);
+}
+
+static XXH3_state_t *state_of(warm_xxh3_sum *h) {
+    return (XXH3_state_t *)h;
+}
+
+warm_xxh3_sum *warm_xxh3_new(void) {
+    return (warm_xxh3_sum *)XXH3_createState();
+}
+
+void warm_xxh3_begin(warm_xxh3_sum *h) {
+    (void)XXH3_64bits_reset(state_of(h));
+}
+
+void warm_xxh3_add(warm_xxh3_sum *h, const void *p, size_t n) {
+    (void)XXH3_64bits_update(state_of(h), p, n);
+}
+
+uint64_t warm_xxh3_end(const warm_xxh3_sum *h) {
+    return XXH3_64bits_digest((const XXH3_state_t *)h);
+}
+
+void warm_xxh3_free(warm_xxh3_sum *h) {
+    XXH3_freeState(state_of(h));
 }

@@ -3,7 +3,7 @@
  * cache/cache_internal.h - the structs of the cache and what its files offer each other.
  *
  * Who does what: tree.c nodes, ordered children, pins, descent; piece.c bytes, their checksums and who holds them; snapshot.c
- * snapshots; save.c what is saved next and where it goes; resume.c where a sequence can go on; evict.c room (nothing is allocated for the
+ * snapshots; save.c what is saved next and where it goes; adopt.c whole blocks that come from elsewhere, and conversations that are forgotten; resume.c where a sequence can go on; evict.c room (nothing is allocated for the
  * index but through warm__evict_alloc); policy.c who is used and who goes first; key.c the scope's fingerprint; check.c the
  * invariants; cache.c creation, scopes, figures.
  *
@@ -221,6 +221,10 @@ void warm__snapshot_resume(warm_cache *c, warm_path *p, warm_resume *out);
 void warm__snapshot_lose_block(warm_cache *c, warm_block *b);
 /* The latest use of those that only b covers; 0: there are none. */
 uint64_t warm__snapshot_needs(const warm_block *b);
+
+/* save.c */
+/* Gives x's window rows to the path's piece of just the same units, if that has lost its own. false: it has other pieces there. */
+bool warm__save_give_rows(warm_cache *c, const warm_path *p, warm_piece *x);
 
 /* evict.c */
 /* What malloc takes for n bytes: header and granularity. */

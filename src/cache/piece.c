@@ -162,6 +162,7 @@ void warm__piece_view(warm_cache *c, warm_piece *x, warm_piece_view *out) {
     if (!w) return;
     out->window = w->extent.data;
     out->window_bytes = w->extent.bytes;
+    out->marked = w->tick != 0;
 }
 
 void warm_piece_unref(warm_cache *c, warm_piece *x) {

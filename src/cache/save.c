@@ -174,11 +174,10 @@ static int insert(warm_cache *c, warm_path *p, const warm_save *s, const warm_un
     return 0;
 }
 
-/* The path has the range already. If its own piece has lost its window rows, it gets these; false: it has other pieces. */
-static bool give_rows(warm_cache *c, const warm_path *p, const warm_save *s) {
-    warm_piece *x = warm__block_piece(warm__path_block(p, s->start), s->start);
-    if (x->start != s->start || x->n_units != s->count) return false;
-    warm__piece_move_window(c, s->piece_, x);
+bool warm__save_give_rows(warm_cache *c, const warm_path *p, warm_piece *from) {
+    warm_piece *x = warm__block_piece(warm__path_block(p, from->start), from->start);
+    if (x->start != from->start || x->n_units != from->n_units) return false;
+    warm__piece_move_window(c, from, x);
     return true;
 }
 
@@ -201,7 +200,7 @@ bool warm_cache_next_window(const warm_cache *c, const warm_path *p, size_t pos,
 }
 
 static int commit_rows(warm_cache *c, const warm_path *p, const warm_save *s) {
-    if (p->n_units < s->start + s->count || !give_rows(c, p, s)) return WARM_EAGAIN;
+    if (p->n_units < s->start + s->count || !warm__save_give_rows(c, p, s->piece_)) return WARM_EAGAIN;
     c->stats.saved_bytes += s->window_bytes;
     return 0;
 }
@@ -213,7 +212,7 @@ int warm_cache_save_commit(warm_cache *c, warm_path *p, warm_save *s, const warm
         rc = commit_rows(c, p, s);
         if (rc) goto out;
     } else if (p->n_units >= end || warm_cache_advance(c, p, units, end) >= end) {
-        (void)give_rows(c, p, s);
+        (void)warm__save_give_rows(c, p, s->piece_);
     } else {
         rc = insert(c, p, s, units);
         if (rc) {

@@ -80,6 +80,14 @@ size_t warm_cache_snapshot_before(const warm_cache *c, const warm_path *p, size_
     return x ? x->piece->start : 0;
 }
 
+bool warm_path_snapshot(warm_cache *c, const warm_path *p, size_t pos, warm_piece_view *out, double *prior) {
+    struct warm__snapshot *x = find_before(p, pos);
+    if (!x) return false;
+    *prior = x->prior;
+    warm__piece_view(c, x->piece, out);
+    return true;
+}
+
 size_t warm__snapshot_gain(const struct warm__snapshot *s) {
     const struct warm__snapshot *x = s->n_units ? warm__snapshot_find(s->parent, s->units, s->n_units - 1) : NULL;
     for (const warm_block *b = s->parent; !x && b->parent; b = b->parent) x = warm__snapshot_find(b->parent, b->units, b->n_units);

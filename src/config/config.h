@@ -67,6 +67,7 @@ typedef struct warm_config {
     size_t n_api_keys;
     int timeout_s, threads_http, sse_ping_interval_s; /* threads_http < 1: as the machine has cores; ping < 1: none */
     bool metrics, slots, props;
+    const char *slot_save_path; /* an existing directory, NULL = slots are not saved */
     bool spm_infill;
     int n_predict;
     const char **stop; /* -r: for requests that give no stop strings of their own */

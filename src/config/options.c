@@ -196,7 +196,6 @@ static const warm_opt cache[] = {
     {IGNORED, BOOL, "-cb,--cont-batching", "-nocb,--no-cont-batching", E("CONT_BATCHING"), NULL, "requests always share batches",
      QUIET("1")},
     {IGNORED, NUMBER, "-dt,--defrag-thold", NULL, E("DEFRAG_THOLD"), "X", "the engine no longer needs it"},
-    {IGNORED, STRING, "--slot-save-path", NULL, NULL, "DIR", "saving slots to files is not available yet"},
 };
 
 static const warm_opt server[] = {
@@ -217,6 +216,8 @@ static const warm_opt server[] = {
     {OURS, INT, "--sse-ping-interval", NULL, E("SSE_PING_INTERVAL"), "SECONDS", "sign of life in a silent stream; -1: none",
      FIELD(sse_ping_interval_s), RANGE(-1, INT_MAX)},
     {OURS, FLAG, "--metrics", NULL, E("ENDPOINT_METRICS"), NULL, "serve GET /metrics for Prometheus", FIELD(metrics)},
+    {OURS, STRING, "--slot-save-path", NULL, NULL, "DIR",
+     "directory for the files of POST /slots/{id}; without it slots are not saved, restored or erased", SET(slot_save_path)},
     {OURS, BOOL, "--slots", "--no-slots", E("ENDPOINT_SLOTS"), NULL, "serve GET /slots", FIELD(slots)},
     {OURS, FLAG, "--props", NULL, E("ENDPOINT_PROPS"), NULL, "serve POST /props", FIELD(props)},
     {IGNORED, FLAG, "--reuse-port", NULL, E("REUSE_PORT"), NULL, "a port has one server"},

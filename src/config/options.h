@@ -112,6 +112,7 @@ int warm__set_load_mode(warm_opt_parse *p, const char *text);
 int warm__set_mlock(warm_opt_parse *p, const char *text);
 int warm__set_mmap(warm_opt_parse *p, const char *text);
 int warm__set_seed(warm_opt_parse *p, const char *text);
+int warm__set_slot_save_path(warm_opt_parse *p, const char *text);
 int warm__set_stop(warm_opt_parse *p, const char *text);
 int warm__set_temp(warm_opt_parse *p, const char *text);
 int warm__set_template(warm_opt_parse *p, const char *text);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -153,6 +154,12 @@ int warm__set_json_schema(warm_opt_parse *p, const char *text) {
 int warm__set_json_schema_file(warm_opt_parse *p, const char *path) {
     p->config->sampling.grammar = NULL;
     return keep_file(p, path, &p->config->sampling.json_schema);
+}
+
+int warm__set_slot_save_path(warm_opt_parse *p, const char *path) {
+    struct stat st;
+    if (stat(path, &st) || !S_ISDIR(st.st_mode)) return warm__expected(p, "a directory", path);
+    return keep_text(p, path, &p->config->slot_save_path);
 }
 
 int warm__set_stop(warm_opt_parse *p, const char *text) {

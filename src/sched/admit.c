@@ -160,8 +160,8 @@ static void list_seqs(warm_sched *s, const warm_task *t, const warm_unit *units,
         warm_seq *q = &s->seqs[i];
         if (!q->in_use || !q->cached || q->incomplete || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint)) continue;
         size_t match = warm__seq_match(q, units, n - 1 < q->n_exact ? n - 1 : q->n_exact);
-        seqs[in->n_seqs] =
-            (warm_plan_seq){.n = q->n, .n_match = match, .n_continue = continue_at(s, q, match), .running = q->slot != NULL};
+        seqs[in->n_seqs] = (warm_plan_seq){
+            .n = q->n, .n_match = match, .n_continue = continue_at(s, q, match), .running = q->slot != NULL || q->held};
         who[in->n_seqs++] = q;
     }
     in->seqs = seqs;
@@ -307,7 +307,8 @@ static bool resume_parked(warm_sched *s, bool *waiting) {
 
 static warm_slot *find_slot(warm_sched *s, int32_t id) {
     for (uint32_t i = 0; i < s->n_slots; i++) {
-        if (s->slots[i].state == WARM_SLOT_IDLE && (id < 0 || s->slots[i].id == id)) return &s->slots[i];
+        if (s->slots[i].state == WARM_SLOT_IDLE && (id < 0 || s->slots[i].id == id) && !warm__slot_held(s, &s->slots[i]))
+            return &s->slots[i];
     }
     return NULL;
 }

@@ -81,10 +81,12 @@ void warm__slot_release(warm_sched *s, warm_slot *sl) {
         warm__load_end(s, sl);
         q->incomplete = s->info->state != WARM_STATE_RANGES;
     }
+    warm__slot_remember(s, sl);
     if (q) {
         /* The end of its prompt is one already; a short answer behind it is computed again sooner than a snapshot is worth it. */
         if (!q->incomplete && q->n >= q->last_point + warm__points_gap(s)) warm__point_take(s, q, WARM_POINT_PRIOR_END);
         q->slot = NULL;
+        q->last_slot = sl->id;
         q->n_want = q->n;
         q->last_used_ns = warm__sched_now(s);
         q->idle_cost_ns = 0;

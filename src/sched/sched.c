@@ -56,6 +56,8 @@ int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err)
     pthread_cond_init(&s->cond, &attr);
     pthread_condattr_destroy(&attr);
     s->published.slots = warm_xcalloc(s->n_slots, sizeof *s->published.slots);
+    if (!s->o.slot_worker) s->o.slot_worker = o->worker;
+    warm__slot_states_init(s);
     if (o->cache) {
         warm_kv_options ko = {.engine = s->e,
                               .cache = o->cache,
@@ -71,11 +73,9 @@ int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err)
     return 0;
 }
 
-static void post(warm_sched *s, enum warm_message_kind kind, warm_task *t, uint64_t n) {
-    warm_message *m = warm_xcalloc(1, sizeof *m);
-    m->kind = kind;
-    m->task = t;
-    m->n = n;
+static void post(warm_sched *s, const warm_message *fields) {
+    warm_message *m = warm_xmalloc(sizeof *m);
+    *m = *fields;
     pthread_mutex_lock(&s->lock);
     *s->inbox_tail = m;
     s->inbox_tail = &m->next;
@@ -86,15 +86,19 @@ static void post(warm_sched *s, enum warm_message_kind kind, warm_task *t, uint6
 
 void warm_sched_submit(warm_sched *s, warm_task *t) {
     t->queued_ns = warm__sched_now(s);
-    post(s, WARM_MSG_SUBMIT, t, 0);
+    post(s, &(warm_message){.kind = WARM_MSG_SUBMIT, .task = t});
 }
 
 void warm_sched_cancel(warm_sched *s, uint64_t task_id) {
-    post(s, WARM_MSG_CANCEL, NULL, task_id);
+    post(s, &(warm_message){.kind = WARM_MSG_CANCEL, .n = task_id});
 }
 
 void warm_sched_set_budget(warm_sched *s, size_t limit_bytes) {
-    post(s, WARM_MSG_BUDGET, NULL, limit_bytes);
+    post(s, &(warm_message){.kind = WARM_MSG_BUDGET, .n = limit_bytes});
+}
+
+void warm__post_order(warm_sched *s, struct warm_order *a) {
+    post(s, &(warm_message){.kind = WARM_MSG_ORDER, .order = a});
 }
 
 static void refuse(warm_sched *s, warm_task *t, const warm_err *err) {
@@ -174,6 +178,9 @@ static bool take_messages(warm_sched *s) {
             s->budget_wanted = (size_t)m->n;
             s->budget_pending = true;
             break;
+        case WARM_MSG_ORDER:
+            warm__order_add(s, m->order);
+            break;
         }
         free(m);
         m = next;
@@ -232,6 +239,7 @@ void warm_sched_status_free(warm_sched_status *st) {
 
 bool warm_sched_step(warm_sched *s) {
     bool did = take_messages(s);
+    did |= warm__slot_orders(s);
     did |= warm__admit(s);
     did |= warm__cache_slice(s);
     did |= warm__compute(s);
@@ -270,6 +278,7 @@ void warm_sched_free(warm_sched *s) {
     for (uint32_t i = 0; i < s->n_slots; i++) {
         if (s->slots[i].task) warm__slot_fail(s, &s->slots[i], &err);
     }
+    warm__slot_states_deinit(s);
     for (uint32_t i = 0; i < s->n_seqs; i++) {
         if (s->seqs[i].in_use) warm__seq_drop(s, &s->seqs[i]);
     }

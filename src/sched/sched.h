@@ -24,7 +24,9 @@ typedef struct warm_sched_options {
     uint32_t n_slots;
     uint64_t slice_ns;  /* cache work between two decode steps while any slot generates; 0 = 2 ms */
     bool context_shift; /* an answer that fills the context goes on without the oldest units behind n_keep, where the engine can */
-    bool log_prompts;   /* text of both sides of a mismatch in the log */
+    const char *slot_dir;     /* borrowed; where slots are saved, NULL = nowhere */
+    warm_worker *slot_worker; /* borrowed: reads and writes their files, which takes long; NULL = worker does */
+    bool log_prompts;         /* text of both sides of a mismatch in the log */
 } warm_sched_options;
 
 WARM_MUST_USE int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err);
@@ -38,6 +40,29 @@ void warm_sched_cancel(warm_sched *s, uint64_t task_id);
 
 /* [any] Changes the cache's budget; takes effect in the next turn, or as soon as pinned blocks allow. */
 void warm_sched_set_budget(warm_sched *s, size_t limit_bytes);
+
+enum warm_slot_verb { WARM_SLOT_SAVE, WARM_SLOT_RESTORE, WARM_SLOT_ERASE };
+
+typedef struct warm_slot_result {
+    warm_err err;     /* code 0: done. Otherwise the slot keeps the conversation that it had */
+    size_t n_units;   /* saved, restored or erased */
+    uint64_t n_bytes; /* of the file */
+    double ms;        /* without the time the slot was busy */
+} warm_slot_result;
+
+typedef struct warm_slot_order {
+    enum warm_slot_verb verb;
+    int32_t id_slot;
+    const char *name; /* copied; of a file in slot_dir, without a directory. Not for WARM_SLOT_ERASE */
+    void (*done)(void *ud, const warm_slot_result *r); /* called once on the engine thread; as a task's emit */
+    void *ud;
+} warm_slot_order;
+
+/* [any] Saves, restores or erases the conversation of a slot: prompt and answer of the last task that ran in it. Waits until the slot is idle.
+ * SAVE writes as much of it as can be resumed. RESTORE puts it into the cache, where any request finds it, and makes it the slot's.
+ * ERASE makes the slot's conversation one that nobody has had, but for the beginning that others have in common with it. Save and
+ * restore need slot_dir, or have not to be ordered. */
+void warm_sched_slot_order(warm_sched *s, const warm_slot_order *o);
 
 /* [engine] One turn. Returns true if there was something to do; false = idle until a message comes or a job of the worker ends. */
 bool warm_sched_step(warm_sched *s);

@@ -7,6 +7,7 @@
  *   compute.c  batch, decode, sample, finish                points.c   resume points: when snapshots are taken and marks are set
  *   report.c   events and log lines                         adapters.c whose adapters compute now
  *   shift.c    gaps that are closed by moving what follows
+ *   slot_state.c, slot_save.c, slot_restore.c   what slots keep when their task has ended (slot_state.h)
  *
  * A sequence is running (a slot owns it) or resident. It owns its units and lists its cells (pool.h). Invariants
  *  (1) units[0..n) are the cells 0..n-1 of the engine's sequence `id`; units[n..n_want) are still to be computed or loaded.
@@ -80,8 +81,10 @@ typedef struct warm_seq {
     size_t n, n_want, cap;
     size_t n_exact; /* what it has from here on is not the state of its units (shift.c); SIZE_MAX: all of it is */
     uint8_t fingerprint[WARM_SCOPE_BYTES];
-    bool cached;     /* matched by others, saved to the tree */
-    bool incomplete; /* see (5) */
+    bool cached;       /* matched by others, saved to the tree */
+    bool incomplete;   /* see (5) */
+    bool held;         /* resident: it is forked, not taken over, until it is saved (slot_save.c) */
+    int32_t last_slot; /* the slot whose task left it, -1 = none yet */
     bool has_path;
     warm_path path;
     warm_due due;      /* where its prefill stops for a resume point */
@@ -127,11 +130,14 @@ struct warm_slot {
     size_t n_chunk; /* units of it in this step's batch */
 };
 
-enum warm_message_kind { WARM_MSG_SUBMIT, WARM_MSG_CANCEL, WARM_MSG_BUDGET };
+enum warm_message_kind { WARM_MSG_SUBMIT, WARM_MSG_CANCEL, WARM_MSG_BUDGET, WARM_MSG_ORDER };
+
+typedef struct warm_conversation warm_conversation;
 
 typedef struct warm_message {
     enum warm_message_kind kind;
     warm_task *task;
+    struct warm_order *order;
     uint64_t n; /* task id, or bytes */
     struct warm_message *next;
 } warm_message;
@@ -153,8 +159,10 @@ struct warm_sched {
     warm_seq *urgent;             /* a resident that has to be saved before it can make room */
     uint64_t engine_ns, eager_ns; /* time in decode; time in saves beside it */
     size_t budget_wanted;
-    bool budget_pending; /* budget_wanted is new, or pinned blocks still exceed it */
-    uint64_t n_turns;    /* adapters.c */
+    bool budget_pending;              /* budget_wanted is new, or pinned blocks still exceed it */
+    uint64_t n_turns;                 /* adapters.c */
+    warm_conversation *conversations; /* of each slot */
+    struct warm_order *orders, **orders_tail;
     /* batch */
     int32_t *b_token, *b_pos, *b_seq;
     uint8_t *b_want;
@@ -185,6 +193,8 @@ warm_seq *warm__seq_fork(warm_sched *s, warm_seq *src, const warm_plan *p, const
 void warm__seq_grow(warm_sched *s, warm_seq *q, size_t n); /* the next n wanted units got their cells */
 void warm__seq_drop(warm_sched *s, warm_seq *q);
 size_t warm__seq_match(const warm_seq *q, const warm_unit *units, size_t n);
+/* How many units a and b begin with alike. */
+size_t warm__units_match(const warm_unit *a, size_t n_a, const warm_unit *b, size_t n_b);
 size_t warm__seq_exclusive(warm_sched *s, warm_seq *q);
 warm_seq *warm__seq_oldest_resident(warm_sched *s, const warm_seq *except);
 size_t warm__seq_count_residents(const warm_sched *s);
@@ -248,6 +258,17 @@ int warm__shift_context(warm_sched *s, warm_slot *sl, warm_err *err);
 warm_seq *warm__reuse_find(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, size_t *n_reused);
 /* Leaves q with what the prompt can use of it. false: not now. */
 bool warm__reuse_move(warm_sched *s, warm_seq *q, const warm_task *t, const warm_unit *units, size_t n);
+/* sched.c */
+void warm__post_order(warm_sched *s, struct warm_order *a); /* [any] */
+
+/* slot_state.c */
+void warm__slot_states_init(warm_sched *s);
+void warm__slot_states_deinit(warm_sched *s); /* fails what is under way */
+/* Keeps what the slot's task leaves behind; before its sequence and its task go. */
+void warm__slot_remember(warm_sched *s, const warm_slot *sl);
+bool warm__slot_held(const warm_sched *s, const warm_slot *sl);
+void warm__order_add(warm_sched *s, struct warm_order *a);
+bool warm__slot_orders(warm_sched *s); /* a turn of each */
 
 /* report.c */
 void warm__emit_tokens(warm_sched *s, warm_slot *sl);

@@ -24,8 +24,12 @@ warm_seq *warm__seq_new(warm_sched *s, const warm_task *t) {
     for (uint32_t i = 0; i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
         if (q->in_use) continue;
-        *q = (warm_seq){
-            .id = (int32_t)i, .in_use = true, .cached = t->cache_prompt, .n_exact = SIZE_MAX, .pool_version = UINT64_MAX};
+        *q = (warm_seq){.id = (int32_t)i,
+                        .in_use = true,
+                        .cached = t->cache_prompt,
+                        .last_slot = -1,
+                        .n_exact = SIZE_MAX,
+                        .pool_version = UINT64_MAX};
         memcpy(q->fingerprint, t->fingerprint, sizeof q->fingerprint);
         return q;
     }
@@ -81,12 +85,16 @@ void warm__seq_drop(warm_sched *s, warm_seq *q) {
     s->queue_changed = true;
 }
 
-size_t warm__seq_match(const warm_seq *q, const warm_unit *units, size_t n) {
-    size_t most = n < q->n ? n : q->n, i = 0;
+size_t warm__units_match(const warm_unit *a, size_t n_a, const warm_unit *b, size_t n_b) {
+    size_t most = n_a < n_b ? n_a : n_b, i = 0;
     /* Whole pages of equal units first: most prompts differ late or at once. */
-    while (i + 512 <= most && !memcmp(q->units + i, units + i, 512 * sizeof *units)) i += 512;
-    while (i < most && q->units[i] == units[i]) i++;
+    while (i + 512 <= most && !memcmp(a + i, b + i, 512 * sizeof *a)) i += 512;
+    while (i < most && a[i] == b[i]) i++;
     return i;
+}
+
+size_t warm__seq_match(const warm_seq *q, const warm_unit *units, size_t n) {
+    return warm__units_match(q->units, q->n, units, n);
 }
 
 size_t warm__seq_exclusive(warm_sched *s, warm_seq *q) {

@@ -117,7 +117,8 @@ warm_seq *warm__reuse_find(warm_sched *s, const warm_task *t, const warm_unit *u
     if (t->n_cache_reuse <= 0 || !t->cache_prompt || !s->info->can_shift) return NULL;
     for (uint32_t i = 0; i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
-        if (!q->in_use || q->slot || !q->cached || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint)) continue;
+        if (!q->in_use || q->slot || q->held || !q->cached || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint))
+            continue;
         size_t end, match = min_size(warm__seq_match(q, units, n), q->n_exact);
         if (walk(s, q, units, n, (size_t)t->n_cache_reuse, false, &end) || end <= *n_reused) continue;
         if (!owns(s, q, match) || !can_reuse(s, q, match)) continue;

@@ -56,7 +56,8 @@ void world_open(world *w, const world_options *o) {
                              .clock = &w->clock,
                              .n_slots = o->n_slots ? o->n_slots : 1,
                              .slice_ns = o->slice_ns,
-                             .context_shift = o->context_shift};
+                             .context_shift = o->context_shift,
+                             .slot_dir = o->slot_dir};
     assert(!warm_sched_new(&so, &w->sched, NULL));
 }
 
@@ -137,6 +138,28 @@ void request_wait(world *w, request *r) {
         idle = warm_sched_step(w->sched) ? 0 : idle + 1;
         assert(idle < 100000000u);
     }
+}
+
+struct ordered {
+    warm_slot_result result;
+    bool done;
+};
+
+static void on_done(void *ud, const warm_slot_result *r) {
+    struct ordered *x = ud;
+    assert(!x->done);
+    *x = (struct ordered){*r, true};
+}
+
+warm_slot_result order_run(world *w, enum warm_slot_verb verb, int32_t id_slot, const char *name) {
+    struct ordered x = {0};
+    warm_slot_order o = {.verb = verb, .id_slot = id_slot, .name = name, .done = on_done, .ud = &x};
+    warm_sched_slot_order(w->sched, &o);
+    for (uint64_t idle = 0; !x.done;) {
+        idle = warm_sched_step(w->sched) ? 0 : idle + 1;
+        assert(idle < 100000000u);
+    }
+    return x.result;
 }
 
 void world_settle(world *w) {

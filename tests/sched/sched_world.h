@@ -30,6 +30,7 @@ typedef struct world_options {
     unsigned n_threads;  /* of the worker */
     uint64_t slice_ns;   /* small ones make small pieces */
     bool context_shift;
+    const char *slot_dir; /* where slots are saved; NULL = nowhere */
 } world_options;
 
 /* Fills in, where o leaves it open, what a simulated engine of this kind costs: sim.n_window, the sizes of rows and snapshots, and their time. */
@@ -76,6 +77,9 @@ void request_run(world *w, request *r, const int32_t *prompt, size_t n, int32_t 
 /* Asserts that what was generated is what the prompt implies, however often the scheduler moved it about. */
 void request_check(world *w, const request *r);
 void request_free(request *r);
+/* Has the slot saved, restored or erased, and steps until that is done. */
+warm_slot_result order_run(world *w, enum warm_slot_verb verb, int32_t id_slot, const char *name);
+
 /* Steps until nothing is left to do, saves included. */
 void world_settle(world *w);
 
