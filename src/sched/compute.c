@@ -260,7 +260,6 @@ bool warm__compute(warm_sched *s) {
         }
         return true;
     }
-    warm__save_windows(s);
     size_t n_generating, n = build_batch(s, &n_generating);
     if (!n) return false;
     warm_batch b = {.n = n, .token = s->b_token, .pos = s->b_pos, .seq = s->b_seq, .want = s->b_want};
@@ -278,5 +277,6 @@ bool warm__compute(warm_sched *s) {
     for (uint32_t i = 0; i < s->n_slots; i++) {
         if (s->slots[i].n_chunk) after_decode(s, &s->slots[i]);
     }
+    warm__save_windows(s);
     return true;
 }

@@ -96,13 +96,17 @@ static bool wants_save(const warm_sched *s, const warm_seq *q) {
     return n > q->path.n_units && (warm__points_wanted(q) > q->path.n_units || warm_kv_has_whole(s->kv, &q->path, n));
 }
 
+/* Has units whose rows are behind the window and not saved. */
+static bool rows_at_risk(const warm_sched *s, const warm_seq *q) {
+    if (!q->in_use || !q->cached || q->incomplete || q->n <= s->info->n_window) return false;
+    if (q->slot ? !wants_save(s, q) : q->saved) return false;
+    return !q->has_path || q->path.n_units <= q->n - s->info->n_window;
+}
+
 void warm__save_windows(warm_sched *s) {
     if (!s->kv || s->info->state != WARM_STATE_WINDOW) return;
-    for (uint32_t i = 0; i < s->n_slots; i++) {
-        warm_seq *q = s->slots[i].seq;
-        while (q && q->n > s->info->n_window && wants_save(s, q) && !(q->has_path && q->path.n_units > q->n - s->info->n_window) &&
-               warm__save_one(s, q))
-            continue;
+    for (uint32_t i = 0; i < s->n_seqs; i++) {
+        while (rows_at_risk(s, &s->seqs[i]) && warm__save_one(s, &s->seqs[i])) continue;
     }
 }
 

@@ -203,7 +203,7 @@ size_t warm__seq_count_residents(const warm_sched *s);
 bool warm__save_one(warm_sched *s, warm_seq *q); /* one piece; false: nothing more can be saved now */
 void warm__save_all(warm_sched *s, warm_seq *q);
 bool warm__cache_slice(warm_sched *s);
-/* Saves what would lose its window rows in the next decode. */
+/* Saves what may lose its window rows from now on: the next decode recycles those behind the window, and so does a load or a fork of another sequence. */
 void warm__save_windows(warm_sched *s);
 void warm__drop_dear_residents(warm_sched *s);
 
