@@ -122,10 +122,6 @@ static int open_cache(server *s, warm_err *err) {
     int rc = warm_store_ram_open(&s->budget, (size_t)PREFAULT_MIB << 20, &s->store, err);
     if (rc) return rc;
     const warm_engine_info *info = s->engine->info;
-    if (warm_budget_take(&s->budget, info->staging_bytes))
-        return warm_err_set(err, WARM_EINVAL,
-                            "--cache-ram: this model's state needs %zu MiB to be saved through, and more to be kept",
-                            (info->staging_bytes >> 20) + 1);
     const warm_cache_options o = {.store = s->store,
                                   .budget = &s->budget,
                                   .now_ns = warm_clock_monotonic.now_ns,

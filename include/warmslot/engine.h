@@ -84,7 +84,8 @@ typedef struct warm_engine_info {
     size_t n_message_head;
     const warm_adapter *adapters;
     size_t n_adapters;
-    size_t staging_bytes; /* host memory that state_save holds all the time, to be counted as the cache's; 0 where it needs none */
+    uint32_t
+        n_rows; /* WARM_STATE_WINDOW: window rows in the context. Every sequence holds up to n_window of its own, a batch takes one a unit */
 } warm_engine_info;
 
 /* A step's work. Rows of one sequence are in order of position. */

@@ -14,7 +14,6 @@ namespace {
 
 /* Whether the window rows that n needs are there. */
 bool has_window(const engine &e, int32_t seq, int32_t n) {
-    if (n <= 1) return true;
     return llama_memory_seq_pos_min(e.mem, seq) <= window_begin(e, n) && llama_memory_seq_pos_max(e.mem, seq) >= n - 1;
 }
 

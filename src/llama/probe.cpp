@@ -211,9 +211,17 @@ std::string try_round_trip(engine &e) {
     return rc ? err.text : why ? why : "";
 }
 
+/* As llama_kv_cache_iswa sizes its second cache; no call tells. */
+uint32_t rows_of(const engine &e) {
+    const uint32_t n_ctx = llama_n_ctx(e.ctx.get()), n_seq = llama_n_seq_max(e.ctx.get());
+    if (e.params.swa_full) return n_ctx;
+    return std::min(n_ctx, e.window * n_seq + llama_n_ubatch(e.ctx.get()));
+}
+
 void set_kind(engine &e, enum warm_state_kind kind) {
     e.info_.state = kind;
     e.info_.n_window = kind == WARM_STATE_WINDOW ? e.window : 0;
+    e.info_.n_rows = kind == WARM_STATE_WINDOW ? rows_of(e) : 0;
     e.scope = scope_text(e);
 }
 

@@ -81,8 +81,22 @@ bool warm__drop_oldest(warm_sched *s, const warm_seq *except, bool force) {
     return true;
 }
 
+/* Window rows can't be shared, so forks may run out of them while there are cells. */
+static bool rows_short(const warm_sched *s) {
+    size_t n_window = s->info->n_window, held = 0, next = 0;
+    if (!n_window) return false;
+    for (uint32_t i = 0; i < s->n_seqs; i++) {
+        const warm_seq *q = &s->seqs[i];
+        if (!q->in_use) continue;
+        size_t behind = q->n_want > n_window ? q->n_want - n_window : 0, left = q->n_want - q->n;
+        held += q->n_want - behind;
+        next += behind < left ? behind : left;
+    }
+    return held + (next < s->info->n_ubatch ? next : s->info->n_ubatch) > s->info->n_rows;
+}
+
 static bool make_room(warm_sched *s, bool ahead, bool force) {
-    while (warm_pool_free_cells(&s->pool) < cells_needed(s, ahead)) {
+    while (warm_pool_free_cells(&s->pool) < cells_needed(s, ahead) || rows_short(s)) {
         if (!warm__drop_oldest(s, NULL, force)) return false;
     }
     return true;
@@ -154,9 +168,10 @@ static size_t continue_at(warm_sched *s, const warm_seq *q, size_t m) {
     return m && s->e->ops->can_continue(s->e, q->id, (int32_t)m) ? m : 0;
 }
 
-static void list_seqs(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, warm_plan_input *in, warm_plan_seq *seqs,
-                      warm_seq **who) {
-    for (uint32_t i = 0; t->cache_prompt && i < s->n_seqs; i++) {
+static void list_seqs(warm_sched *s, const warm_slot *sl, const warm_unit *units, size_t n, warm_plan_input *in,
+                      warm_plan_seq *seqs, warm_seq **who) {
+    const warm_task *t = sl->task;
+    for (uint32_t i = 0; t->cache_prompt && !sl->no_share && i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
         if (!q->in_use || !q->cached || q->incomplete || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint)) continue;
         size_t match = warm__seq_match(q, units, n - 1 < q->n_exact ? n - 1 : q->n_exact);
@@ -167,14 +182,14 @@ static void list_seqs(warm_sched *s, const warm_task *t, const warm_unit *units,
     in->seqs = seqs;
 }
 
-static warm_plan make_plan(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, const warm_resume *r,
+static warm_plan make_plan(warm_sched *s, const warm_slot *sl, const warm_unit *units, size_t n, const warm_resume *r,
                            size_t n_tree_match, warm_plan_seq *seqs, warm_seq **who) {
     warm_plan_input in = {.state = s->info->state,
                           .n_prompt = n,
                           .n_tree_match = n_tree_match,
                           .n_tree = r->path.n_units,
                           .compute_ns_per_unit = s->rates.prefill_ns_per_unit};
-    list_seqs(s, t, units, n, &in, seqs, who);
+    list_seqs(s, sl, units, n, &in, seqs, who);
     double rate = s->kv ? warm_kv_rates_get(s->kv).load_bytes_per_ns : 0;
     if (rate > 0) {
         in.load_ns_per_unit = (double)s->e->ops->state_bytes(s->e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS / rate;
@@ -194,8 +209,13 @@ static warm_seq *begin_seq(warm_sched *s, warm_slot *sl, const warm_plan *p, war
     warm_seq *q = src;
     if (!src || !p->take_over) {
         const warm_task *t = sl->task;
-        while (!(q = src ? warm__seq_fork(s, src, p, t) : warm__seq_new(s, t))) {
-            if (!warm__drop_oldest(s, src, false)) return NULL;
+        int rc = 0;
+        q = NULL;
+        while (src ? (rc = warm__seq_fork(s, src, p, t, &q)) != 0 : !(q = warm__seq_new(s, t))) {
+            bool room = (!rc || rc == WARM_EAGAIN || rc == WARM_EFULL) && warm__drop_oldest(s, src, false);
+            if (room) continue;
+            sl->no_share = rc && rc != WARM_EAGAIN;
+            return NULL;
         }
     }
     q->slot = sl;
@@ -260,7 +280,7 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     warm_seq **who = warm_xcalloc(s->n_seqs, sizeof *who);
     size_t n_tree_match;
     warm_resume r = look_up(s, sl, units, n, &n_tree_match);
-    warm_plan p = make_plan(s, sl->task, units, n, &r, n_tree_match, seqs, who);
+    warm_plan p = make_plan(s, sl, units, n, &r, n_tree_match, seqs, who);
     warm_seq *q, *src = p.seq >= 0 ? who[p.seq] : NULL;
     free(seqs);
     free(who);
@@ -270,6 +290,10 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     if (sl->recount) warm__note_divergence(s, sl, src && !moved && p.n_known == p.n_device ? src : NULL, p.n_known);
     if (moved && !warm__reuse_move(s, src, sl->task, units, n)) goto no_room;
     q = begin_seq(s, sl, &p, src);
+    if (!q && sl->no_share && src) {
+        warm_resume_release(s->o.cache, &r);
+        return start(s, sl, units, n);
+    }
     if (!q) goto no_room;
     warm__seq_want(q, units, n);
     if (!make_room(s, true, false)) {

@@ -116,6 +116,7 @@ struct warm_slot {
     bool prompt_done;
     bool truncated;     /* its context was shifted */
     bool recount;       /* where its prompt's units come from is still to be counted: not when it comes back after it was parked */
+    bool no_share;      /* sharing cells failed: not again */
     bool no_load;       /* a load of it failed although nothing was damaged: not again */
     size_t diverged_at; /* where it left the longest known prefix */
     size_t n_known;     /* how the known one went on there, for the log; 0: it did not, or as this one does */
@@ -189,7 +190,8 @@ static inline size_t warm__seq_exact(const warm_seq *q) {
 warm_seq *warm__seq_new(warm_sched *s, const warm_task *t);
 void warm__seq_want(warm_seq *q, const warm_unit *units, size_t n);
 void warm__seq_push(warm_seq *q, warm_unit unit);
-warm_seq *warm__seq_fork(warm_sched *s, warm_seq *src, const warm_plan *p, const warm_task *t);
+/* WARM_EAGAIN: no sequence is free; else as the engine's fork. */
+int warm__seq_fork(warm_sched *s, warm_seq *src, const warm_plan *p, const warm_task *t, warm_seq **out);
 void warm__seq_grow(warm_sched *s, warm_seq *q, size_t n); /* the next n wanted units got their cells */
 void warm__seq_drop(warm_sched *s, warm_seq *q);
 size_t warm__seq_match(const warm_seq *q, const warm_unit *units, size_t n);

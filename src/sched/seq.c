@@ -48,23 +48,25 @@ void warm__seq_push(warm_seq *q, warm_unit unit) {
     q->units[q->n_want++] = unit;
 }
 
-warm_seq *warm__seq_fork(warm_sched *s, warm_seq *src, const warm_plan *p, const warm_task *t) {
+int warm__seq_fork(warm_sched *s, warm_seq *src, const warm_plan *p, const warm_task *t, warm_seq **out) {
     size_t n = p->n_device;
     assert(n > 0 && n <= src->n_exact && !src->incomplete);
     warm_seq *q = warm__seq_new(s, t);
-    if (!q) return NULL;
+    if (!q) return WARM_EAGAIN;
     warm_err err = {0};
-    if (s->e->ops->fork(s->e, src->id, q->id, (int32_t)n, p->complete, &err)) {
-        warm_log_error("sched", "sharing %zu units failed: %s", n, err.text);
+    int rc = s->e->ops->fork(s->e, src->id, q->id, (int32_t)n, p->complete, &err);
+    if (rc) {
+        if (rc != WARM_EFULL) warm_log_error("sched", "sharing %zu units failed: %s", n, err.text);
         warm__seq_drop(s, q);
-        return NULL;
+        return rc;
     }
     reserve(q, n);
     memcpy(q->units, src->units, n * sizeof *q->units);
     memcpy(q->cells, src->cells, n * sizeof *q->cells);
     q->n = q->n_want = n;
     warm_pool_share(&s->pool, q->cells, n);
-    return q;
+    *out = q;
+    return 0;
 }
 
 void warm__seq_grow(warm_sched *s, warm_seq *q, size_t n) {

@@ -280,6 +280,7 @@ static void alloc_parts(sim *s) {
     bool window = s->info.state == WARM_STATE_WINDOW;
     uint32_t n_rows = s->info.n_window * s->info.n_seq_max + s->info.n_ubatch;
     s->n_rows = !window ? 0 : n_rows < s->info.n_ctx ? n_rows : s->info.n_ctx;
+    s->info.n_rows = s->n_rows;
     s->rows = warm_xcalloc(s->n_rows + 1, sizeof *s->rows);
     s->row_values = warm_xcalloc(s->info.n_window + 1, sizeof *s->row_values);
     s->per_seq = warm_xcalloc(s->info.n_seq_max, sizeof *s->per_seq);
@@ -335,10 +336,7 @@ int warm_sim_open(const warm_sim_options *o, warm_engine **out) {
     bool fim = s->info.n_vocab >= FIM_FIRST + FIM_N;
     int32_t *fim_tokens[FIM_N] = {&s->info.fim_pre, &s->info.fim_suf, &s->info.fim_mid, &s->info.fim_rep, &s->info.fim_sep};
     for (int32_t i = 0; i < FIM_N; i++) *fim_tokens[i] = fim ? FIM_FIRST + i : -1;
-    if (o->state == WARM_STATE_WINDOW) {
-        s->info.n_window = o->n_window ? o->n_window : 64;
-        s->info.staging_bytes = s->o.window_unit_bytes * s->info.n_window;
-    }
+    if (o->state == WARM_STATE_WINDOW) s->info.n_window = o->n_window ? o->n_window : 64;
     add_adapters(s);
     alloc_parts(s);
     s->base = (warm_engine){.ops = &engine_ops, .text = &text_ops, .info = &s->info};
