@@ -106,6 +106,7 @@ void request_submit(world *w, request *r, const int32_t *prompt, size_t n, const
     if (n) memcpy(r->prompt, prompt, n * sizeof *prompt);
     r->n_prompt = n;
     r->n_predict = o->n_predict;
+    r->n_cache_reuse = o->n_cache_reuse;
     r->ignore_eos = o->ignore_eos;
     for (size_t i = 0; i < w->engine->info->n_adapters; i++)
         r->scales[i] = o->scales ? o->scales[i] : w->engine->info->adapters[i].scale;

@@ -44,7 +44,7 @@ void world_close(world *w);
 typedef struct request {
     int32_t *prompt;
     size_t n_prompt;
-    int32_t n_predict;
+    int32_t n_predict, n_cache_reuse;
     bool ignore_eos;
     float scales[WARM_SIM_ADAPTERS_MAX];
     uint64_t id;

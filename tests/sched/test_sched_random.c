@@ -28,7 +28,7 @@ static uint64_t env_number(const char *name, uint64_t otherwise) {
     return s ? strtoull(s, NULL, 10) : otherwise;
 }
 
-/* Changes a conversation as users and agents do: goes on, starts again, forks from another, edits in the middle. */
+/* Changes a conversation as users and agents do: goes on, starts again, forks from another, edits in the middle, leaves something out. */
 static void next_prompt(warm_rng *rng, struct talk *talks, struct talk *t) {
     size_t more = 1 + warm_rng_below(rng, 120);
     uint64_t what = warm_rng_below(rng, 10);
@@ -42,6 +42,11 @@ static void next_prompt(warm_rng *rng, struct talk *talks, struct talk *t) {
         memmove(t->tokens, from->tokens, t->n * sizeof *t->tokens);
     } else if (what == 2) {
         t->n = 1 + warm_rng_below(rng, t->n);
+    } else if (what == 3) {
+        /* something in the middle is left out, as clients do with what has become too long */
+        size_t at = warm_rng_below(rng, t->n), gap = 1 + warm_rng_below(rng, t->n - at);
+        memmove(t->tokens + at, t->tokens + at + gap, (t->n - at - gap) * sizeof *t->tokens);
+        t->n -= gap;
     }
     tokens_fill(t->tokens + t->n, more, warm_rng_next(rng) % 7);
     t->n += more;
@@ -55,7 +60,7 @@ static void run(const world_options *o, uint64_t seed, uint64_t iters) {
     static struct talk talks[N_TALKS];
     memset(talks, 0, sizeof talks);
     request r[AT_ONCE];
-    uint64_t computed = 0, asked = 0;
+    uint64_t computed = 0, asked = 0, moved = 0, truncated = 0;
     for (uint64_t i = 0; i < iters; i += AT_ONCE) {
         size_t n = 1 + warm_rng_below(&rng, AT_ONCE);
         struct talk *of[AT_ONCE];
@@ -68,6 +73,8 @@ static void run(const world_options *o, uint64_t seed, uint64_t iters) {
                            &(request_options){.n_predict = (int32_t)warm_rng_below(&rng, warm_rng_below(&rng, 6) ? 150 : 600),
                                               .id_slot = flavour == 0 ? 0 : -1,
                                               .no_cache = flavour == 1,
+                                              .n_cache_reuse = o->context_shift && flavour >= 6 ? 8 : 0,
+                                              .n_keep = (int32_t)warm_rng_below(&rng, 200) - 1,
                                               .salt = flavour == 2 ? "salt" : NULL,
                                               .ignore_eos = flavour < 8});
             for (uint64_t steps = warm_rng_below(&rng, 6); steps; steps--) warm_sched_step(w.sched);
@@ -81,7 +88,11 @@ static void run(const world_options *o, uint64_t seed, uint64_t iters) {
             if (r[k].failed) {
                 assert_true(canceled[k] && r[k].err.code == WARM_ECANCELED);
             } else {
-                request_check(&w, &r[k]);
+                /* Whoever asked for what is not exact may have got it; nobody else. */
+                if (!r[k].n_cache_reuse && !(o->context_shift && r[k].truncated)) request_check(&w, &r[k]);
+                if (!r[k].n_cache_reuse) assert_int_equal(r[k].t.n_shifted, 0);
+                moved += r[k].t.n_shifted;
+                truncated += r[k].truncated;
                 computed += r[k].t.n_computed;
                 asked += r[k].n_prompt;
                 struct talk *t = of[k];
@@ -97,9 +108,11 @@ static void run(const world_options *o, uint64_t seed, uint64_t iters) {
             assert_true(w.budget.peak_bytes <= w.budget.limit_bytes);
         }
     }
-    print_message("%s: seed=%llu budget=%zu slots=%u asked=%llu computed=%llu\n", warm_state_kind_name(o->sim.state),
-                  (unsigned long long)seed, o->budget_bytes, o->n_slots, (unsigned long long)asked, (unsigned long long)computed);
+    print_message("%s: seed=%llu budget=%zu slots=%u asked=%llu computed=%llu moved=%llu\n", warm_state_kind_name(o->sim.state),
+                  (unsigned long long)seed, o->budget_bytes, o->n_slots, (unsigned long long)asked, (unsigned long long)computed,
+                  (unsigned long long)moved);
     world_close(&w);
+    if (o->context_shift) assert_true(truncated > 0 && (moved > 0 || o->sim.state != WARM_STATE_RANGES));
 }
 
 static void every_answer_is_right(void **state) {
@@ -116,6 +129,23 @@ static void every_answer_is_right(void **state) {
         for (int k = WARM_STATE_RANGES; k <= WARM_STATE_WHOLE; k++) {
             world_options o = world_of_kind((enum warm_state_kind)k, kinds[i]);
             run(&o, seed + i, k == WARM_STATE_RANGES ? iters : iters / 2);
+        }
+    }
+}
+
+static void what_is_moved_is_given_to_nobody_who_did_not_ask(void **state) {
+    (void)state;
+    uint64_t seed = env_number("WARM_SEED", 30), iters = env_number("WARM_ITERS", 300);
+    const world_options worlds[] = {
+        {.sim = {.n_ctx = 1000, .n_seq_max = 6, .n_ubatch = 128}, .n_slots = 2, .budget_bytes = 4 << 20, .slice_ns = 50 * 1000},
+        {.sim = {.n_ctx = 960, .n_seq_max = 8, .n_ubatch = 64}, .n_slots = 3, .budget_bytes = 128 << 10, .slice_ns = 20 * 1000},
+        {.sim = {.n_ctx = 960, .n_seq_max = 6}, .n_slots = 2},
+    };
+    for (size_t i = 0; i < sizeof worlds / sizeof *worlds; i++) {
+        for (int k = WARM_STATE_RANGES; k <= WARM_STATE_WHOLE; k++) {
+            world_options o = world_of_kind((enum warm_state_kind)k, worlds[i]);
+            o.context_shift = true;
+            run(&o, seed + i, iters);
         }
     }
 }
@@ -188,6 +218,7 @@ static void with_ample_memory_nothing_is_computed_twice(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_answer_is_right),
+                                       cmocka_unit_test(what_is_moved_is_given_to_nobody_who_did_not_ask),
                                        cmocka_unit_test(with_ample_memory_nothing_is_computed_twice)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -396,7 +396,8 @@ static void what_is_not_there_yet_is_said(void **state) {
 static void a_task_gets_what_the_request_says(void **state) {
     (void)state;
     warm_params p = params_of(WARM_API_NATIVE, "{\"n_predict\":0,\"t_max_predict_ms\":-1,\"return_progress\":true,\"stop\":\"x\","
-                                               "\"cache_prompt\":false,\"cache_salt\":\"s\",\"id_slot\":1,\"n_indent\":4}");
+                                               "\"cache_prompt\":false,\"cache_salt\":\"s\",\"id_slot\":1,\"n_indent\":4,"
+                                               "\"n_keep\":-1,\"n_discard\":5,\"n_cache_reuse\":6}");
     warm_task_options o;
     warm_params_task(&p, &o);
     assert_int_equal(o.n_predict, 0);
@@ -407,6 +408,9 @@ static void a_task_gets_what_the_request_says(void **state) {
     assert_string_equal(o.salt, "s");
     assert_int_equal(o.id_slot, 1);
     assert_int_equal(o.n_indent, 4);
+    assert_int_equal(o.n_keep, -1);
+    assert_int_equal(o.n_discard, 5);
+    assert_int_equal(o.n_cache_reuse, 6);
     p.stream = true;
     warm_params_task(&p, &o);
     assert_true(o.return_progress);

@@ -650,6 +650,39 @@ static void whatever_a_careful_scheduler_does_stays_right(void **state) {
     }
 }
 
+static void a_shifted_sequence_goes_on_from_the_hashes_it_has(void **state) {
+    (void)state;
+    for (int k = WARM_STATE_RANGES; k <= WARM_STATE_WHOLE; k++) {
+        warm_engine *e;
+        assert_int_equal(warm_sim_open(&(warm_sim_options){.n_ctx = 64, .state = (enum warm_state_kind)k}, &e), 0);
+        int32_t tokens[21], pos[20], seq[20] = {0};
+        uint8_t want[20] = {0};
+        for (int32_t i = 0; i < 21; i++) tokens[i] = 1 + i;
+        for (int32_t i = 0; i < 20; i++) pos[i] = i;
+        warm_batch b = {20, tokens, pos, seq, want};
+        assert_int_equal(e->ops->decode(e, &b, NULL), 0);
+        assert_int_equal(e->info->can_shift, k != WARM_STATE_WINDOW);
+        int rc = e->ops->shift(e, 0, 5, 12, NULL);
+        assert_int_equal(rc, k == WARM_STATE_WINDOW ? WARM_ENOTSUP : 0);
+        int32_t n = rc ? 20 : 13, min, max;
+        e->ops->seq_range(e, 0, &min, &max);
+        assert_int_equal(max, n - 1);
+        assert_int_equal(e->ops->can_continue(e, 0, n), rc != 0);
+        b = (warm_batch){1, tokens + 20, &n, seq, want};
+        assert_int_equal(e->ops->decode(e, &b, NULL), 0);
+        assert_true(warm_sim_seq_hash(e, 0) == warm_sim_hash(tokens, 21));
+        assert_int_equal(warm_sim_poisoned(e), 0);
+        assert_int_equal(e->ops->snapshot_bytes(e, 0), 0);
+        /* the cells of the gap are free: the others' are 14 */
+        int32_t many[50], many_pos[50], many_seq[50];
+        uint8_t many_want[50] = {0};
+        for (int32_t i = 0; i < 50; i++) many[i] = 1, many_pos[i] = i, many_seq[i] = 1;
+        b = (warm_batch){50, many, many_pos, many_seq, many_want};
+        assert_int_equal(e->ops->decode(e, &b, NULL), k == WARM_STATE_WINDOW ? WARM_EFULL : 0);
+        e->ops->close(e);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_decoded_has_the_hash_of_its_tokens),
@@ -672,6 +705,7 @@ int main(void) {
         cmocka_unit_test(each_kind_does_only_what_is_its_own),
         cmocka_unit_test(damage_is_refused_and_changes_nothing_but_what_was_loaded),
         cmocka_unit_test(calls_fail_when_they_are_told_to),
+        cmocka_unit_test(a_shifted_sequence_goes_on_from_the_hashes_it_has),
         cmocka_unit_test(copies_take_their_time),
         cmocka_unit_test(whatever_a_careful_scheduler_does_stays_right),
     };
