@@ -168,6 +168,8 @@ static int load(server *s, warm_err *err) {
     if (rc) return rc;
     if (!s->engine->info->can_shift && (c->context_shift || c->n_cache_reuse > 0))
         warm_log_warn("main", "this model's state can't be shifted: --context-shift and --cache-reuse have no effect");
+    else if (c->n_cache_reuse > 0 && warm_state_has_snapshots(s->engine->info->state))
+        warm_log_warn("main", "this model's state can't be cut where text was moved to: --cache-reuse has no effect");
     /* Checksums keep up with saving on a quarter of the cores, and leave the others to the engine. */
     rc = warm_worker_new("checksum", n_cpus() < 8 ? 1 : n_cpus() / 4 > 4 ? 4 : n_cpus() / 4, &s->worker, err);
     if (rc) return rc;
