@@ -63,6 +63,24 @@ static void differing_line(const char *theirs, const char *ours, warm_err *err) 
                  (int)(name < 20 ? name : 20), theirs, (int)n_theirs, theirs + from, (int)n_ours, ours + from);
 }
 
+static bool is_loaded(const warm_engine_info *info, const char *line) {
+    for (size_t i = 0; i < info->n_adapters; i++) {
+        const char *content = info->adapters[i].content, *at = strstr(line, content);
+        if (at && at < line + line_end(line)) return true;
+    }
+    return false;
+}
+
+/* Any scale can be asked for, but not an adapter that is not there: what it has made would never be found. */
+static int check_adapters(const warm_engine_info *info, const char *adapters, warm_err *err) {
+    for (const char *line = adapters; *line; line += line_end(line) + (line[line_end(line)] == '\n')) {
+        if (!is_loaded(info, line))
+            return warm_err_set(err, WARM_EINVAL, "it was made with an adapter that is not loaded: '%.*s'",
+                                (int)(line_end(line) < 100 ? line_end(line) : 100), line);
+    }
+    return 0;
+}
+
 /* [slot worker] */
 static int judge(const void *ud, const warm_slot_file *f, warm_err *err) {
     const warm_engine_info *info = ud;
@@ -78,6 +96,8 @@ static int judge(const void *ud, const warm_slot_file *f, warm_err *err) {
         if (f->units[i] >= info->n_vocab)
             return warm_err_set(err, WARM_EINVAL, "its token %llu is not in the vocabulary", (unsigned long long)f->units[i]);
     }
+    int rc = check_adapters(info, f->adapters, err);
+    if (rc) return rc;
     bool snapshots = warm_state_has_snapshots(info->state);
     bool ends_well = !f->n_conversation || (f->n_snapshots && f->snapshots[f->n_snapshots - 1].pos == f->n_conversation);
     if (snapshots ? !ends_well : f->n_snapshots != 0)
@@ -319,7 +339,9 @@ static bool finish(warm_order *a) {
     }
     size_t at = n ? warm_cache_match_resume(c, r->scope, f->units, n) : 0;
     if (at < n) return fail(a, WARM_EFULL, no_room);
-    warm__conversation_set(s, a->o.id_slot, f->fingerprint, f->units, n);
+    warm_conversation made = {.units = f->units, .n = n, .adapters = f->adapters};
+    memcpy(made.fingerprint, f->fingerprint, sizeof made.fingerprint);
+    warm__conversation_set(s, a->o.id_slot, &made);
     a->result.n_units = n;
     a->result.n_bytes = warm_slot_file_bytes(f);
     return true;

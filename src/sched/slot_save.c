@@ -101,6 +101,7 @@ static int view_snapshots(warm_sched *s, warm_slot_save *v) {
     v->file.snapshots = warm_calloc(n + 1, sizeof *v->file.snapshots);
     if (!v->file.snapshots) return WARM_ENOMEM;
     v->file.n_snapshots = (uint32_t)n;
+    if (!n) return 0;
     while (n && warm_path_snapshot(s->o.cache, &v->goal.path, pos, &x, &prior)) {
         v->file.snapshots[--n] = (warm_slot_snapshot){.pos = x.start, .bytes = x.bytes, .prior = prior};
         pos = x.start - 1;
@@ -127,7 +128,7 @@ static void add_part(warm_slot_save *v, const uint8_t *data, size_t bytes) {
     if (bytes) v->parts[v->n_parts++] = (warm_slot_part){data, bytes};
 }
 
-static int describe(warm_sched *s, warm_slot_save *v) {
+static int describe(warm_sched *s, warm_slot_save *v, const char *adapters) {
     warm_slot_file *f = &v->file;
     size_t n = v->goal.path.n_units;
     const warm_piece_view *last = f->n_pieces ? &v->views[f->n_pieces - 1] : NULL;
@@ -138,12 +139,14 @@ static int describe(warm_sched *s, warm_slot_save *v) {
     f->units = warm_malloc(((size_t)f->n_units + 1) * sizeof *f->units);
     f->pieces = warm_calloc(f->n_pieces + 1u, sizeof *f->pieces);
     f->scope = copy_text(s->info->scope);
+    f->adapters = copy_text(adapters ? adapters : "");
     f->build = copy_text(s->info->build);
     v->parts = warm_calloc(2u * f->n_pieces + f->n_snapshots + 1u, sizeof *v->parts);
-    if (!f->units || !f->pieces || !f->scope || !f->build || !v->parts) return WARM_ENOMEM;
+    if (!f->units || !f->pieces || !f->scope || !f->adapters || !f->build || !v->parts) return WARM_ENOMEM;
     if (n) warm_path_units(&v->goal.path, 0, (size_t)f->n_units, f->units);
     size_t rows_from = n < f->n_window ? 0 : n - f->n_window + 1;
     for (uint32_t i = 0; i < f->n_pieces; i++) {
+        assert(v->views);
         const warm_piece_view *x = &v->views[i];
         bool rows = x->window && (x->marked || x->start + x->n_units > rows_from);
         f->pieces[i] = (warm_slot_piece){
@@ -156,21 +159,26 @@ static int describe(warm_sched *s, warm_slot_save *v) {
 }
 
 /* [slot worker] */
+static int sum_piece(const warm_piece_view *x, warm_slot_piece *p) {
+    if (p->bytes && warm_piece_verify(x->piece)) return WARM_ECORRUPT;
+    if (p->window_bytes && warm_piece_verify_window(x->piece)) return WARM_ECORRUPT;
+    if (p->bytes) p->sum = warm_xxh3(x->data, x->bytes);
+    if (p->window_bytes) p->window_sum = warm_xxh3(x->window, x->window_bytes);
+    return 0;
+}
+
+/* [slot worker] */
 static int sum_up(warm_slot_save *v) {
     warm_slot_file *f = &v->file;
-    for (size_t i = 0; i < v->n_views; i++) {
-        const warm_piece_view *x = &v->views[i];
-        bool is_piece = i < f->n_pieces;
-        warm_slot_piece *piece = is_piece ? &f->pieces[i] : NULL;
+    for (uint32_t i = 0; i < f->n_pieces; i++) {
         v->damaged_at = i;
-        if (x->bytes && warm_piece_verify(x->piece)) return WARM_ECORRUPT;
-        if (piece && piece->window_bytes && warm_piece_verify_window(x->piece)) return WARM_ECORRUPT;
-        if (!is_piece) {
-            f->snapshots[i - f->n_pieces].sum = warm_xxh3(x->data, x->bytes);
-            continue;
-        }
-        if (x->bytes) piece->sum = warm_xxh3(x->data, x->bytes);
-        if (piece->window_bytes) piece->window_sum = warm_xxh3(x->window, x->window_bytes);
+        if (sum_piece(&v->views[i], &f->pieces[i])) return WARM_ECORRUPT;
+    }
+    for (uint32_t i = 0; i < f->n_snapshots; i++) {
+        const warm_piece_view *x = &v->views[f->n_pieces + i];
+        v->damaged_at = f->n_pieces + i;
+        if (warm_piece_verify(x->piece)) return WARM_ECORRUPT;
+        f->snapshots[i].sum = warm_xxh3(x->data, x->bytes);
     }
     return 0;
 }
@@ -207,7 +215,7 @@ static bool collect(warm_order *a) {
             return fail(a, WARM_EFULL,
                         "the cache does not hold the slot's conversation any more, or it never had room for it (--cache-ram)");
     }
-    if (view_pieces(s, v) || view_snapshots(s, v) || describe(s, v)) return fail(a, WARM_ENOMEM, "out of memory");
+    if (view_pieces(s, v) || view_snapshots(s, v) || describe(s, v, c->adapters)) return fail(a, WARM_ENOMEM, "out of memory");
     a->result.n_units = (size_t)v->file.n_conversation;
     a->result.n_bytes = warm_slot_file_bytes(&v->file);
     return false;

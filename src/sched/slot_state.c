@@ -16,26 +16,37 @@ void warm__slot_states_init(warm_sched *s) {
     s->orders_tail = &s->orders;
 }
 
-void warm__conversation_set(warm_sched *s, int32_t id_slot, const uint8_t *fingerprint, const warm_unit *units, size_t n) {
+void warm__conversation_set(warm_sched *s, int32_t id_slot, const warm_conversation *from) {
     warm_conversation *c = &s->conversations[id_slot];
+    const char *text = from->adapters ? from->adapters : "";
+    warm_unit *units = from->n ? warm_malloc(from->n * sizeof *units) : NULL;
+    char *adapters = warm_strndup(text, strlen(text));
+    bool whole = units && adapters;
+    if (whole) memcpy(units, from->units, from->n * sizeof *units);
     free(c->units);
-    c->units = n ? warm_malloc(n * sizeof *units) : NULL;
-    c->n = c->units ? n : 0;
-    if (c->n) memcpy(c->units, units, n * sizeof *units);
-    memcpy(c->fingerprint, fingerprint, sizeof c->fingerprint);
+    free(c->adapters);
+    c->units = units;
+    c->n = whole ? from->n : 0;
+    c->adapters = adapters;
+    memcpy(c->fingerprint, from->fingerprint, sizeof c->fingerprint);
 }
 
 void warm__slot_remember(warm_sched *s, const warm_slot *sl) {
     const warm_seq *q = sl->seq;
-    const uint8_t *fingerprint = sl->task->fingerprint;
-    if (sl->parked_units && sl->task->cache_prompt) {
-        warm__conversation_set(s, sl->id, fingerprint, sl->parked_units, sl->n_parked);
+    const warm_task *t = sl->task;
+    warm_conversation c = {0};
+    memcpy(c.fingerprint, t->fingerprint, sizeof c.fingerprint);
+    if (sl->parked_units && t->cache_prompt) {
+        c.units = sl->parked_units;
+        c.n = sl->n_parked;
     } else if (q && q->cached) {
+        c.units = q->units;
         /* Cut off while it was being loaded: the tree has what was wanted. */
-        warm__conversation_set(s, sl->id, fingerprint, q->units, q->incomplete ? q->n_want : warm__seq_exact(q));
-    } else {
-        warm__conversation_set(s, sl->id, fingerprint, NULL, 0);
+        c.n = q->incomplete ? q->n_want : warm__seq_exact(q);
     }
+    if (t->scales && !(c.adapters = warm_adapters_text(s->info, t->scales))) c.n = 0;
+    warm__conversation_set(s, sl->id, &c);
+    free(c.adapters);
 }
 
 bool warm__slot_held(const warm_sched *s, const warm_slot *sl) {
@@ -84,7 +95,7 @@ static void erase(warm_order *a) {
     drop_residents(s, a->o.id_slot);
     if (s->kv && !warm_cache_scope(s->o.cache, c->fingerprint, &scope))
         warm_cache_forget(s->o.cache, scope, c->units, c->n, shared_units(s, a->o.id_slot));
-    warm__conversation_set(s, a->o.id_slot, c->fingerprint, NULL, 0);
+    warm__conversation_set(s, a->o.id_slot, &(warm_conversation){0});
 }
 
 /* ---- orders ---- */
@@ -213,6 +224,9 @@ void warm__slot_states_deinit(warm_sched *s) {
         warm_err_set(&a->result.err, WARM_ECLOSED, "the server is shutting down");
         end(a);
     }
-    for (uint32_t i = 0; i < s->n_slots; i++) free(s->conversations[i].units);
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        free(s->conversations[i].units);
+        free(s->conversations[i].adapters);
+    }
     free(s->conversations);
 }

@@ -23,7 +23,8 @@ struct warm_conversation {
     warm_unit *units;
     size_t n;
     uint8_t fingerprint[WARM_SCOPE_BYTES];
-    bool held; /* by an order: no task is started in the slot */
+    char *adapters; /* part of the fingerprint (warm_adapters_text); NULL or "": none */
+    bool held;      /* by an order: no task is started in the slot */
 };
 
 enum warm_order_phase { WARM_ORDER_WAITING, WARM_ORDER_SAVING, WARM_ORDER_WRITING, WARM_ORDER_OPENING, WARM_ORDER_READING };
@@ -46,8 +47,8 @@ typedef struct warm_order {
 
 /* Gives a job to the slot worker. */
 void warm__order_post(warm_order *a, void (*run)(warm_order *a));
-/* Makes units[0..n) the slot's conversation; without memory it has none. */
-void warm__conversation_set(warm_sched *s, int32_t id_slot, const uint8_t *fingerprint, const warm_unit *units, size_t n);
+/* Makes a copy of c the slot's conversation; without memory it has none. */
+void warm__conversation_set(warm_sched *s, int32_t id_slot, const warm_conversation *c);
 
 /* One turn of an order whose slot is idle and whose job, if it had one, is done: true when it has ended, with a result. */
 bool warm__slot_save_turn(warm_order *a);

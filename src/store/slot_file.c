@@ -41,13 +41,14 @@ void warm_slot_file_free(warm_slot_file *f) {
     free(f->pieces);
     free(f->snapshots);
     free(f->scope);
+    free(f->adapters);
     free(f->build);
     *f = (warm_slot_file){0};
 }
 
 uint64_t warm_slot_file_header_bytes(const warm_slot_file *f) {
     return WARM_SLOT_HEAD_BYTES + f->n_units * UNIT_BYTES + (uint64_t)f->n_pieces * PIECE_BYTES +
-           (uint64_t)f->n_snapshots * SNAPSHOT_BYTES + strlen(f->scope) + strlen(f->build) + SUM_BYTES;
+           (uint64_t)f->n_snapshots * SNAPSHOT_BYTES + strlen(f->scope) + strlen(f->adapters) + strlen(f->build) + SUM_BYTES;
 }
 
 uint64_t warm_slot_file_bytes(const warm_slot_file *f) {
@@ -70,7 +71,7 @@ static double double_of(uint64_t bits) {
 }
 
 void warm_slot_file_write(const warm_slot_file *f, uint8_t *out) {
-    size_t n_scope = strlen(f->scope), n_build = strlen(f->build);
+    size_t n_scope = strlen(f->scope), n_adapters = strlen(f->adapters), n_build = strlen(f->build);
     uint8_t *p = put_bytes(out, magic, sizeof magic);
     p = put(p, WARM_SLOT_FILE_VERSION, 4);
     p = put(p, WARM_STATE_LAYOUT, 4);
@@ -84,6 +85,7 @@ void warm_slot_file_write(const warm_slot_file *f, uint8_t *out) {
     p = put(p, f->state, 4);
     p = put(p, f->n_window, 4);
     p = put(p, n_scope, 4);
+    p = put(p, n_adapters, 4);
     p = put(p, n_build, 4);
     for (uint64_t i = 0; i < f->n_units; i++) p = put(p, f->units[i], UNIT_BYTES);
     for (uint32_t i = 0; i < f->n_pieces; i++) {
@@ -96,6 +98,7 @@ void warm_slot_file_write(const warm_slot_file *f, uint8_t *out) {
         p = put(put(put(put(p, x->pos, 8), x->bytes, 8), x->sum, 8), bits_of(x->prior), 8);
     }
     p = put_bytes(p, f->scope, n_scope);
+    p = put_bytes(p, f->adapters, n_adapters);
     p = put_bytes(p, f->build, n_build);
     put(p, warm_xxh3(out, (size_t)(p - out)), SUM_BYTES);
 }
@@ -104,7 +107,7 @@ void warm_slot_file_write(const warm_slot_file *f, uint8_t *out) {
 
 struct head {
     warm_slot_file f; /* without what is allocated */
-    uint64_t header_bytes, scope_bytes, build_bytes;
+    uint64_t header_bytes, scope_bytes, adapters_bytes, build_bytes;
 };
 
 static int damaged(warm_err *err, const char *what) {
@@ -129,9 +132,9 @@ static int check_kind(const uint8_t *head, size_t n, warm_err *err) {
 static bool sizes_agree(const struct head *h, uint64_t file_bytes) {
     const warm_slot_file *f = &h->f;
     if (f->n_units > file_bytes / UNIT_BYTES || f->n_pieces > f->n_units || f->n_snapshots > f->n_units) return false;
-    if (h->scope_bytes > TEXT_MAX || h->build_bytes > TEXT_MAX) return false;
+    if (h->scope_bytes > TEXT_MAX || h->adapters_bytes > TEXT_MAX || h->build_bytes > TEXT_MAX) return false;
     uint64_t sum = WARM_SLOT_HEAD_BYTES + f->n_units * UNIT_BYTES + (uint64_t)f->n_pieces * PIECE_BYTES +
-                   (uint64_t)f->n_snapshots * SNAPSHOT_BYTES + h->scope_bytes + h->build_bytes + SUM_BYTES;
+                   (uint64_t)f->n_snapshots * SNAPSHOT_BYTES + h->scope_bytes + h->adapters_bytes + h->build_bytes + SUM_BYTES;
     return sum == h->header_bytes && sum <= file_bytes;
 }
 
@@ -151,6 +154,7 @@ static int read_head(const uint8_t *head, size_t n, uint64_t file_bytes, uint64_
     h->f.state = (uint32_t)get(&p, 4);
     h->f.n_window = (uint32_t)get(&p, 4);
     h->scope_bytes = get(&p, 4);
+    h->adapters_bytes = get(&p, 4);
     h->build_bytes = get(&p, 4);
     if (says != file_bytes)
         return warm_err_set(err, WARM_ECORRUPT, "the file is damaged: it has %llu bytes and should have %llu",
@@ -175,14 +179,19 @@ static void *list(uint64_t n, size_t size) {
     return warm_calloc((size_t)n + 1, size);
 }
 
+static int read_text(const uint8_t **p, uint64_t n, char **out, warm_err *err) {
+    *out = list(n, 1);
+    if (!*out) return warm_err_set(err, WARM_ENOMEM, "out of memory for its header");
+    memcpy(*out, *p, (size_t)n);
+    *p += n;
+    return strlen(*out) == n ? 0 : damaged(err, "a text holds a NUL");
+}
+
 static int read_lists(warm_slot_file *f, const struct head *h, const uint8_t *p, warm_err *err) {
     f->units = list(f->n_units, sizeof *f->units);
     f->pieces = list(f->n_pieces, sizeof *f->pieces);
     f->snapshots = list(f->n_snapshots, sizeof *f->snapshots);
-    f->scope = list(h->scope_bytes, 1);
-    f->build = list(h->build_bytes, 1);
-    if (!f->units || !f->pieces || !f->snapshots || !f->scope || !f->build)
-        return warm_err_set(err, WARM_ENOMEM, "out of memory for its header");
+    if (!f->units || !f->pieces || !f->snapshots) return warm_err_set(err, WARM_ENOMEM, "out of memory for its header");
     for (uint64_t i = 0; i < f->n_units; i++) f->units[i] = get(&p, UNIT_BYTES);
     for (uint32_t i = 0; i < f->n_pieces; i++) {
         warm_slot_piece *x = &f->pieces[i];
@@ -196,10 +205,9 @@ static int read_lists(warm_slot_file *f, const struct head *h, const uint8_t *p,
         x->sum = get(&p, 8);
         x->prior = double_of(get(&p, 8));
     }
-    memcpy(f->scope, p, h->scope_bytes);
-    memcpy(f->build, p + h->scope_bytes, h->build_bytes);
-    if (strlen(f->scope) != h->scope_bytes || strlen(f->build) != h->build_bytes) return damaged(err, "a text holds a NUL");
-    return 0;
+    int rc = read_text(&p, h->scope_bytes, &f->scope, err);
+    if (!rc) rc = read_text(&p, h->adapters_bytes, &f->adapters, err);
+    return rc ? rc : read_text(&p, h->build_bytes, &f->build, err);
 }
 
 static uint64_t block_of(uint64_t pos) {

@@ -2,11 +2,11 @@
  *
  * store/slot_file.h - the format of a slot's file: one conversation, written once, readable from itself alone.
  *
- *   head       104 bytes: magic "WARMSLOT", version, state layout, sizes, fingerprint of the scope, counts
+ *   head       108 bytes: magic "WARMSLOT", version, state layout, sizes, fingerprint of the scope, counts
  *   units      8 bytes each
  *   pieces     48 bytes each: start, units, and of each half bytes and checksum
  *   snapshots  32 bytes each: position, bytes, checksum, prior
- *   texts      of the scope, and of the engine's release
+ *   texts      of the scope, of the adapters that were in use, and of the engine's release
  *   checksum   8 bytes, XXH3 of everything above
  *   payload    of each piece its state and its window rows, then the snapshots, in order and without gaps
  *
@@ -31,7 +31,7 @@
 /* Of what state_save, window_save and snapshot_save of the engines write. Raised when bytes of the release before do not restore bit for bit. */
 #define WARM_STATE_LAYOUT 1u
 
-enum { WARM_SLOT_HEAD_BYTES = 104, WARM_SLOT_BLOCK_UNITS = 256, WARM_SLOT_PIECE_MIN = 16, WARM_SLOT_FINGERPRINT_BYTES = 32 };
+enum { WARM_SLOT_HEAD_BYTES = 108, WARM_SLOT_BLOCK_UNITS = 256, WARM_SLOT_PIECE_MIN = 16, WARM_SLOT_FINGERPRINT_BYTES = 32 };
 
 typedef struct warm_slot_piece {
     uint64_t start, n_units;
@@ -52,7 +52,8 @@ typedef struct warm_slot_file {
     warm_slot_piece *pieces;
     warm_slot_snapshot *snapshots;
     uint32_t n_pieces, n_snapshots;
-    char *scope, *build; /* text of the scope; engine release, for people only */
+    /* parts of the scope's fingerprint: text of the engine's scope, and a line for each adapter; engine release, for people only */
+    char *scope, *adapters, *build;
 } warm_slot_file;
 
 /* What was allocated by warm_slot_file_parse, or by a writer with malloc. */

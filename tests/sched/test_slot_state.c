@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/rng.h"
 #include "sched_world.h"
 #include "store/slot_io.h"
 
@@ -373,6 +374,75 @@ static void count_answer(void *ud, const warm_slot_result *r) {
     ++*(unsigned *)ud;
 }
 
+struct pending {
+    warm_slot_result result;
+    bool out;
+};
+
+static void on_pending(void *ud, const warm_slot_result *r) {
+    struct pending *x = ud;
+    assert_true(x->out);
+    *x = (struct pending){.result = *r};
+}
+
+/* Requests and orders in any order, through a cache that has not room for all of it: each is answered, and each answer is the right one. */
+static void orders_and_requests_do_not_spoil_each_other(void **state) {
+    (void)state;
+    enum { SLOTS = 3, ROUNDS = 60, DOCS = 5 };
+    static const char *const names[] = {"mix-0", "mix-1"};
+    for (size_t k = 0; k < N_KINDS; k++) {
+        world w;
+        world_options o = options(kinds[k]);
+        o.n_slots = SLOTS;
+        o.n_threads = 2;
+        o.budget_bytes = 400 << 10;
+        o.sim.n_ctx = 2048;
+        world_open(&w, &o);
+        warm_rng rng = {k + 1};
+        unsigned n_done = 0;
+        for (int round = 0; round < ROUNDS; round++) {
+            request r[SLOTS];
+            struct pending orders[SLOTS];
+            int32_t prompt[MANY];
+            for (int i = 0; i < SLOTS; i++) {
+                size_t n = 50 + warm_rng_below(&rng, 500), doc = warm_rng_below(&rng, DOCS), own = warm_rng_below(&rng, 60);
+                tokens_fill(prompt, n, doc);
+                tokens_fill(prompt + n, own, (uint64_t)round * SLOTS + (uint64_t)i);
+                request_submit(
+                    &w, &r[i], prompt, n + own,
+                    &(request_options){.n_predict = 8, .id_slot = (int32_t)warm_rng_below(&rng, SLOTS), .ignore_eos = true});
+                for (size_t steps = warm_rng_below(&rng, 4); steps--;) (void)warm_sched_step(w.sched);
+                orders[i] = (struct pending){.out = true};
+                warm_slot_order x = {.verb = (enum warm_slot_verb)warm_rng_below(&rng, 3),
+                                     .id_slot = (int32_t)warm_rng_below(&rng, SLOTS),
+                                     .name = names[warm_rng_below(&rng, 2)],
+                                     .done = on_pending,
+                                     .ud = &orders[i]};
+                warm_sched_slot_order(w.sched, &x);
+            }
+            for (int i = 0; i < SLOTS; i++) {
+                request_wait(&w, &r[i]);
+                request_check(&w, &r[i]);
+                request_free(&r[i]);
+            }
+            for (int i = 0; i < SLOTS; i++) {
+                while (orders[i].out) (void)warm_sched_step(w.sched);
+                int code = orders[i].result.err.code;
+                assert_true(!code || code == WARM_ENOTFOUND || code == WARM_EFULL || code == WARM_EAGAIN);
+                n_done += !code;
+            }
+            warm_cache_check(w.cache);
+        }
+        assert_true(n_done > ROUNDS);
+        world_close(&w);
+        for (int i = 0; i < 2; i++) { /* the next kind could not read them */
+            char path[128];
+            snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+            unlink(path);
+        }
+    }
+}
+
 static void what_is_under_way_when_the_scheduler_ends_is_answered(void **state) {
     (void)state;
     world w;
@@ -398,6 +468,87 @@ static void what_is_under_way_when_the_scheduler_ends_is_answered(void **state) 
     }
 }
 
+/* Files of version 1 of the format, as they were written when that was new. If they are refused, or do not go on where they ended, so do those that
+ * users have: then the version, or the state layout, has to change. */
+static void files_of_the_first_version_are_restored(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        enum warm_state_kind kind;
+    } files[] = {{"slot-v1-window.bin", WARM_STATE_WINDOW}, {"slot-v1-snapshots.bin", WARM_STATE_RANGES_SNAPSHOTS}};
+    const char *here = strstr(__FILE__, "test_slot_state.c");
+    assert_non_null(here);
+    char source[256];
+    snprintf(source, sizeof source, "%.*s", (int)(here - __FILE__), __FILE__);
+    for (size_t i = 0; i < 2; i++) {
+        world w;
+        int32_t prompt[MANY];
+        request r;
+        world_options o =
+            world_of_kind(files[i].kind, (world_options){.sim = {.unit_bytes = 16, .window_unit_bytes = 16, .snapshot_bytes = 64},
+                                                         .budget_bytes = BUDGET,
+                                                         .slot_dir = source});
+        world_open(&w, &o);
+        tokens_fill(prompt, 40, 20);
+        warm_slot_result restored = order_run(&w, WARM_SLOT_RESTORE, 0, files[i].name);
+        assert_done(&restored);
+        assert_int_equal(restored.n_units, 49);
+        run_in(&w, &r, prompt, 40, 10, 0);
+        assert_int_equal(r.t.n_computed, 1);
+        size_t n = next_turn(prompt, &r, 5, 21);
+        request_free(&r);
+        assert_int_equal(computed(&w, prompt, n), 6);
+        world_close(&w);
+    }
+}
+
+/* Whatever byte of a file is wrong: it is refused, and the slot and the cache are as before. */
+static void a_damaged_file_changes_nothing(void **state) {
+    (void)state;
+    for (size_t k = 0; k < N_KINDS; k++) {
+        world w;
+        world_options o = options(kinds[k]);
+        int32_t prompt[MANY];
+        request r;
+        world_open(&w, &o);
+        tokens_fill(prompt, 100, 22);
+        run_in(&w, &r, prompt, 100, 5, 0);
+        request_free(&r);
+        warm_slot_result x = order_run(&w, WARM_SLOT_SAVE, 0, "damaged");
+        assert_done(&x);
+        world_close(&w);
+        char path[128];
+        snprintf(path, sizeof path, "%s/damaged", folder);
+        world_open(&w, &o);
+        tokens_fill(prompt, 60, 23);
+        run_in(&w, &r, prompt, 60, 5, 0);
+        request_free(&r);
+        world_settle(&w);
+        warm_cache_stats before, after;
+        warm_cache_stats_get(w.cache, &before);
+        for (uint64_t at = 0; at < x.n_bytes; at += 41) {
+            FILE *f = fopen(path, "r+b");
+            assert_non_null(f);
+            assert_int_equal(fseek(f, (long)at, SEEK_SET), 0);
+            int byte = fgetc(f);
+            assert_int_equal(fseek(f, (long)at, SEEK_SET), 0);
+            fputc(byte ^ 0x40, f);
+            fflush(f);
+            warm_slot_result bad = order_run(&w, WARM_SLOT_RESTORE, 0, "damaged");
+            assert_true(bad.err.code == WARM_ECORRUPT || bad.err.code == WARM_EINVAL);
+            assert_int_equal(fseek(f, (long)at, SEEK_SET), 0);
+            fputc(byte, f);
+            fclose(f);
+        }
+        warm_cache_stats_get(w.cache, &after);
+        assert_int_equal(after.n_blocks, before.n_blocks);
+        assert_int_equal(after.budget_used_bytes, before.budget_used_bytes);
+        warm_slot_result erased = order_run(&w, WARM_SLOT_ERASE, 0, NULL);
+        assert_int_equal(erased.n_units, 64);
+        world_close(&w);
+    }
+}
+
 static int make_folder(void **state) {
     (void)state;
     strcpy(folder, "/tmp/warmslot-XXXXXX");
@@ -406,7 +557,8 @@ static int make_folder(void **state) {
 
 static int remove_folder(void **state) {
     (void)state;
-    static const char *const names[] = {"slot", "left", "pieces", "shared", "waits", "empty", "erased", "model", "large", "ends"};
+    static const char *const names[] = {"slot",   "left",  "pieces", "shared", "waits",  "empty",
+                                        "erased", "model", "large",  "ends",   "damaged"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[128];
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
@@ -428,6 +580,9 @@ int main(void) {
         cmocka_unit_test(a_file_of_another_model_changes_nothing),
         cmocka_unit_test(a_file_that_the_cache_has_no_room_for_is_an_error),
         cmocka_unit_test(without_a_cache_slots_are_neither_saved_nor_restored),
+        cmocka_unit_test(files_of_the_first_version_are_restored),
+        cmocka_unit_test(a_damaged_file_changes_nothing),
+        cmocka_unit_test(orders_and_requests_do_not_spoil_each_other),
         cmocka_unit_test(what_is_under_way_when_the_scheduler_ends_is_answered),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
