@@ -205,6 +205,8 @@ static const char *state_name(enum warm_slot_state s) {
         return "generating";
     case WARM_SLOT_PARKED:
         return "parked";
+    case WARM_SLOT_WAITING:
+        return "waiting";
     default:
         return "idle";
     }

@@ -168,15 +168,25 @@ static size_t continue_at(warm_sched *s, const warm_seq *q, size_t m) {
     return m && s->e->ops->can_continue(s->e, q->id, (int32_t)m) ? m : 0;
 }
 
+static bool computes_prompt(const warm_seq *q) {
+    if (!q->slot || q->n_exact < q->n_want) return false;
+    return q->slot->state == WARM_SLOT_PREFILL || q->slot->state == WARM_SLOT_LOADING;
+}
+
 static void list_seqs(warm_sched *s, const warm_slot *sl, const warm_unit *units, size_t n, warm_plan_input *in,
                       warm_plan_seq *seqs, warm_seq **who) {
     const warm_task *t = sl->task;
     for (uint32_t i = 0; t->cache_prompt && !sl->no_share && i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
-        if (!q->in_use || !q->cached || q->incomplete || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint)) continue;
-        size_t match = warm__seq_match(q, units, n - 1 < q->n_exact ? n - 1 : q->n_exact);
-        seqs[in->n_seqs] = (warm_plan_seq){
+        if (!q->in_use || !q->cached || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint)) continue;
+        size_t match = q->incomplete ? 0 : warm__seq_match(q, units, n - 1 < q->n_exact ? n - 1 : q->n_exact);
+        warm_plan_seq *x = &seqs[in->n_seqs];
+        *x = (warm_plan_seq){
             .n = q->n, .n_match = match, .n_continue = continue_at(s, q, match), .running = q->slot != NULL || q->held};
+        if (computes_prompt(q)) {
+            x->n_ahead = warm__seq_match_wanted(q, units, n - 1);
+            x->n_begun = q->n > q->slot->n_begun ? q->n : q->slot->n_begun;
+        }
         who[in->n_seqs++] = q;
     }
     in->seqs = seqs;
@@ -274,6 +284,32 @@ static bool plan_reuse(warm_sched *s, const warm_task *t, const warm_unit *units
     return true;
 }
 
+static void begin_wait(warm_sched *s, warm_slot *sl, const warm_plan *p, warm_seq *leader, const warm_unit *units, size_t n) {
+    sl->leader = leader->slot;
+    sl->leader_order = leader->slot->order;
+    sl->wait_pos = p->n_wait;
+    sl->waiting_since_ns = warm__sched_now(s);
+    sl->n_parked = n;
+    sl->parked_units = warm_xmalloc(n * sizeof *units);
+    memcpy(sl->parked_units, units, n * sizeof *units);
+    sl->state = WARM_SLOT_WAITING;
+    /* Where state can't be cut, it has to be taken exactly there. */
+    if (s->kv && s->info->state != WARM_STATE_RANGES && p->n_wait > leader->n) warm_due_add_branch(&leader->due, p->n_wait);
+}
+
+/* Whether the one it waits for is still on its way. If not, what that one has computed is there to be used, however it ended. */
+static bool still_waits(const warm_slot *sl) {
+    const warm_slot *l = sl->leader;
+    return l->seq && l->order == sl->leader_order && computes_prompt(l->seq) && l->seq->n < sl->wait_pos;
+}
+
+static warm_slot *done_waiting(warm_sched *s) {
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        if (s->slots[i].state == WARM_SLOT_WAITING && !still_waits(&s->slots[i])) return &s->slots[i];
+    }
+    return NULL;
+}
+
 /* Tries to give the slot's task (new or parked) its sequence. units[0..n) have to be in the context before the next token is sampled. */
 static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n) {
     warm_plan_seq *seqs = warm_xcalloc(s->n_seqs, sizeof *seqs);
@@ -281,9 +317,14 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     size_t n_tree_match;
     warm_resume r = look_up(s, sl, units, n, &n_tree_match);
     warm_plan p = make_plan(s, sl, units, n, &r, n_tree_match, seqs, who);
-    warm_seq *q, *src = p.seq >= 0 ? who[p.seq] : NULL;
+    warm_seq *q, *src = p.seq >= 0 ? who[p.seq] : NULL, *leader = p.wait_for >= 0 ? who[p.wait_for] : NULL;
     free(seqs);
     free(who);
+    if (leader) {
+        begin_wait(s, sl, &p, leader, units, n);
+        warm_resume_release(s->o.cache, &r);
+        return true;
+    }
     bool moved = plan_reuse(s, sl->task, units, n, &p, &src);
     if (!could_fit(s, sl->task, &p, src, n, sl->n_decoded)) goto no_room;
     /* Before room is made: that may drop the sequence it diverged from. */
@@ -307,12 +348,24 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     }
     q->saved = false;
     q->refused_at = 0;
+    sl->n_begun = p.n_load;
     set_due(s, sl, &p, n);
     begin_load(s, sl, &p, &r);
     return true;
 
 no_room:
     warm_resume_release(s->o.cache, &r);
+    return false;
+}
+
+static bool start_parked(warm_sched *s, warm_slot *sl) {
+    warm_unit *units = sl->parked_units;
+    sl->parked_units = NULL;
+    if (start(s, sl, units, sl->n_parked)) {
+        free(units);
+        return true;
+    }
+    sl->parked_units = units;
     return false;
 }
 
@@ -323,10 +376,16 @@ static bool resume_parked(warm_sched *s, bool *waiting) {
         if (sl->state == WARM_SLOT_PARKED && (!oldest || sl->order < oldest->order)) oldest = sl;
     }
     *waiting = oldest != NULL;
-    if (!oldest || !start(s, oldest, oldest->parked_units, oldest->n_parked)) return false;
-    free(oldest->parked_units);
-    oldest->parked_units = NULL;
-    return true;
+    return oldest && start_parked(s, oldest);
+}
+
+/* One whose wait is over goes on like one that was parked. */
+static void end_waits(warm_sched *s) {
+    for (warm_slot *sl; (sl = done_waiting(s)) != NULL;) {
+        sl->t.wait_ms += (double)(warm__sched_now(s) - sl->waiting_since_ns) / 1e6;
+        sl->state = WARM_SLOT_PARKED;
+        s->queue_changed = true;
+    }
 }
 
 static warm_slot *find_slot(warm_sched *s, int32_t id) {
@@ -357,6 +416,7 @@ static bool start_task(warm_sched *s, warm_slot *sl, warm_task *t) {
 }
 
 bool warm__admit(warm_sched *s) {
+    end_waits(s);
     if (!s->queue_changed) return false;
     s->queue_changed = false;
     bool did = false, waiting = false;

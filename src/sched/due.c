@@ -27,12 +27,20 @@ static size_t distance(size_t a, size_t b) {
     return a < b ? b - a : a - b;
 }
 
-static void add(warm_due *d, const warm_due_input *in, size_t pos, double prior) {
-    if (pos <= in->from || pos >= in->n_prompt || d->n == WARM_DUE_MAX || warm_due_prior(d, pos) > 0) return;
+static void insert(warm_due *d, size_t pos, double prior) {
+    if (d->n == WARM_DUE_MAX || warm_due_prior(d, pos) > 0) return;
     unsigned i = d->n++;
     for (; i && d->at[i - 1].pos > pos; i--) d->at[i] = d->at[i - 1];
     d->at[i].pos = pos;
     d->at[i].prior = prior;
+}
+
+static void add(warm_due *d, const warm_due_input *in, size_t pos, double prior) {
+    if (pos > in->from && pos < in->n_prompt) insert(d, pos, prior);
+}
+
+void warm_due_add_branch(warm_due *d, size_t pos) {
+    insert(d, pos, prior_end);
 }
 
 void warm_due_make(const warm_due_input *in, warm_due *out) {

@@ -41,6 +41,20 @@ static warm_plan from_tree(const warm_plan_input *in, size_t to) {
     return p;
 }
 
+/* Two that need the same units compute them once, if the other one is not behind: then it has been there before this one could be. */
+static void set_wait(const warm_plan_input *in, warm_plan *p) {
+    size_t best = p->n_load + WARM_WAIT_MIN;
+    p->wait_for = -1;
+    for (size_t i = 0; i < in->n_seqs; i++) {
+        const warm_plan_seq *s = &in->seqs[i];
+        size_t n = min_size(s->n_ahead, in->n_prompt - 1);
+        if (n < best || s->n_begun < p->n_load) continue;
+        best = n + 1;
+        p->wait_for = (int)i;
+        p->n_wait = n;
+    }
+}
+
 warm_plan warm_plan_make(const warm_plan_input *in) {
     warm_plan device = from_device(in);
     size_t to = min_size(in->n_tree, in->n_prompt - 1), known = in->n_tree_match;
@@ -55,5 +69,6 @@ warm_plan warm_plan_make(const warm_plan_input *in) {
         if (load <= 0 || compute <= 0 || load <= compute) p = tree;
     }
     p.n_known = min_size(known, in->n_prompt - 1);
+    set_wait(in, &p);
     return p;
 }

@@ -71,7 +71,14 @@ void warm_sched_run(warm_sched *s);
 /* [any] */
 void warm_sched_stop(warm_sched *s);
 
-enum warm_slot_state { WARM_SLOT_IDLE, WARM_SLOT_LOADING, WARM_SLOT_PREFILL, WARM_SLOT_GENERATING, WARM_SLOT_PARKED };
+enum warm_slot_state {
+    WARM_SLOT_IDLE,
+    WARM_SLOT_LOADING,
+    WARM_SLOT_PREFILL,
+    WARM_SLOT_GENERATING,
+    WARM_SLOT_PARKED,
+    WARM_SLOT_WAITING
+};
 
 typedef struct warm_slot_status {
     int32_t id;

@@ -108,6 +108,11 @@ struct warm_slot {
     warm_output out;
     warm_unit *parked_units; /* while parked: what has to be in the context again */
     size_t n_parked;         /* their number the last time it was parked, 0 = never */
+    /* while waiting for another one to compute what this one needs, too: until that one, if it still is the leader_order-th, has wait_pos units */
+    warm_slot *leader;
+    uint64_t leader_order, waiting_since_ns;
+    size_t wait_pos;
+    size_t n_begun; /* where the computing of its prompt began, or will after its load */
     /* counts and times of the task */
     warm_task_timings t;
     uint64_t start_ns, first_token_ns;
@@ -195,6 +200,7 @@ int warm__seq_fork(warm_sched *s, warm_seq *src, const warm_plan *p, const warm_
 void warm__seq_grow(warm_sched *s, warm_seq *q, size_t n); /* the next n wanted units got their cells */
 void warm__seq_drop(warm_sched *s, warm_seq *q);
 size_t warm__seq_match(const warm_seq *q, const warm_unit *units, size_t n);
+size_t warm__seq_match_wanted(const warm_seq *q, const warm_unit *units, size_t n); /* of what it is going to have */
 /* How many units a and b begin with alike. */
 size_t warm__units_match(const warm_unit *a, size_t n_a, const warm_unit *b, size_t n_b);
 size_t warm__seq_exclusive(warm_sched *s, warm_seq *q);

@@ -99,6 +99,10 @@ size_t warm__seq_match(const warm_seq *q, const warm_unit *units, size_t n) {
     return warm__units_match(q->units, q->n, units, n);
 }
 
+size_t warm__seq_match_wanted(const warm_seq *q, const warm_unit *units, size_t n) {
+    return warm__units_match(q->units, q->n_want, units, n);
+}
+
 size_t warm__seq_exclusive(warm_sched *s, warm_seq *q) {
     if (q->pool_version != s->pool.version) {
         q->n_exclusive = warm_pool_exclusive(&s->pool, q->cells, q->n);
