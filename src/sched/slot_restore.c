@@ -341,7 +341,7 @@ static bool finish(warm_order *a) {
     if (at < n) return fail(a, WARM_EFULL, no_room);
     warm_conversation made = {.units = f->units, .n = n, .adapters = f->adapters};
     memcpy(made.fingerprint, f->fingerprint, sizeof made.fingerprint);
-    warm__conversation_set(s, a->o.id_slot, &made);
+    if (!warm__conversation_set(s, a->o.id_slot, &made)) return fail(a, WARM_ENOMEM, "out of memory");
     a->result.n_units = n;
     a->result.n_bytes = warm_slot_file_bytes(f);
     return true;

@@ -16,19 +16,25 @@ void warm__slot_states_init(warm_sched *s) {
     s->orders_tail = &s->orders;
 }
 
-void warm__conversation_set(warm_sched *s, int32_t id_slot, const warm_conversation *from) {
+bool warm__conversation_set(warm_sched *s, int32_t id_slot, const warm_conversation *from) {
     warm_conversation *c = &s->conversations[id_slot];
-    const char *text = from->adapters ? from->adapters : "";
-    warm_unit *units = from->n ? warm_malloc(from->n * sizeof *units) : NULL;
-    char *adapters = warm_strndup(text, strlen(text));
-    bool whole = units && adapters;
-    if (whole) memcpy(units, from->units, from->n * sizeof *units);
+    warm_unit *units = NULL;
+    char *adapters = NULL;
+    if (from->n) units = warm_malloc(from->n * sizeof *units);
+    if (from->adapters) adapters = warm_strndup(from->adapters, strlen(from->adapters));
+    if ((from->n && !units) || (from->adapters && !adapters)) {
+        free(units);
+        free(adapters);
+        return false;
+    }
+    if (units) memcpy(units, from->units, from->n * sizeof *units);
     free(c->units);
     free(c->adapters);
     c->units = units;
-    c->n = whole ? from->n : 0;
+    c->n = from->n;
     c->adapters = adapters;
     memcpy(c->fingerprint, from->fingerprint, sizeof c->fingerprint);
+    return true;
 }
 
 void warm__slot_remember(warm_sched *s, const warm_slot *sl) {
@@ -44,8 +50,9 @@ void warm__slot_remember(warm_sched *s, const warm_slot *sl) {
         /* Cut off while it was being loaded: the tree has what was wanted. */
         c.n = q->incomplete ? q->n_want : warm__seq_exact(q);
     }
-    if (t->scales && !(c.adapters = warm_adapters_text(s->info, t->scales))) c.n = 0;
-    warm__conversation_set(s, sl->id, &c);
+    bool known = !t->scales || (c.adapters = warm_adapters_text(s->info, t->scales));
+    /* Without memory for it there is none, rather than that of the task before. */
+    if (!known || !warm__conversation_set(s, sl->id, &c)) (void)warm__conversation_set(s, sl->id, &(warm_conversation){0});
     free(c.adapters);
 }
 
@@ -95,7 +102,7 @@ static void erase(warm_order *a) {
     drop_residents(s, a->o.id_slot);
     if (s->kv && !warm_cache_scope(s->o.cache, c->fingerprint, &scope))
         warm_cache_forget(s->o.cache, scope, c->units, c->n, shared_units(s, a->o.id_slot));
-    warm__conversation_set(s, a->o.id_slot, &(warm_conversation){0});
+    (void)warm__conversation_set(s, a->o.id_slot, &(warm_conversation){0});
 }
 
 /* ---- orders ---- */

@@ -47,8 +47,8 @@ typedef struct warm_order {
 
 /* Gives a job to the slot worker. */
 void warm__order_post(warm_order *a, void (*run)(warm_order *a));
-/* Makes a copy of c the slot's conversation; without memory it has none. */
-void warm__conversation_set(warm_sched *s, int32_t id_slot, const warm_conversation *c);
+/* Makes a copy of c the slot's conversation. false: there was no memory, and it is as before; an empty one needs none. */
+bool warm__conversation_set(warm_sched *s, int32_t id_slot, const warm_conversation *c);
 
 /* One turn of an order whose slot is idle and whose job, if it had one, is done: true when it has ended, with a result. */
 bool warm__slot_save_turn(warm_order *a);

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "base/rng.h"
 #include "sched_world.h"
 #include "store/slot_io.h"
@@ -374,6 +375,40 @@ static void count_answer(void *ud, const warm_slot_result *r) {
     ++*(unsigned *)ud;
 }
 
+/* Each allocation of an order fails in turn; then it is given again. */
+static void an_order_without_memory_can_be_given_again(void **state) {
+    (void)state;
+    for (size_t k = 0; k < N_KINDS; k++) {
+        world w;
+        world_options o = options(kinds[k]);
+        int32_t prompt[MANY];
+        request r;
+        tokens_fill(prompt, 300, 24);
+        for (int verb = WARM_SLOT_SAVE; verb <= WARM_SLOT_RESTORE; verb++) {
+            warm_slot_result x = {.err.code = 1};
+            for (uint64_t i = 1; x.err.code; i++) {
+                world_open(&w, &o);
+                if (verb == WARM_SLOT_SAVE) {
+                    run_in(&w, &r, prompt, 300, 10, 0);
+                    request_free(&r);
+                    world_settle(&w);
+                }
+                (void)warm_alloc_fail_at(i);
+                x = order_run(&w, (enum warm_slot_verb)verb, 0, "memory");
+                (void)warm_alloc_fail_at(0);
+                assert_true(!x.err.code || x.err.code == WARM_ENOMEM || x.err.code == WARM_EFULL);
+                warm_slot_result again = order_run(&w, (enum warm_slot_verb)verb, 0, "memory");
+                assert_done(&again);
+                assert_true(again.n_units >= 299);
+                if (!x.err.code && verb == WARM_SLOT_RESTORE) assert_int_equal(x.n_units, again.n_units);
+                assert_int_equal(computed(&w, prompt, 300), 1);
+                world_close(&w);
+                assert_true(i < 1000);
+            }
+        }
+    }
+}
+
 struct pending {
     warm_slot_result result;
     bool out;
@@ -557,8 +592,8 @@ static int make_folder(void **state) {
 
 static int remove_folder(void **state) {
     (void)state;
-    static const char *const names[] = {"slot",   "left",  "pieces", "shared", "waits",  "empty",
-                                        "erased", "model", "large",  "ends",   "damaged"};
+    static const char *const names[] = {"slot",   "left",  "pieces", "shared", "waits",   "empty",
+                                        "erased", "model", "large",  "ends",   "damaged", "memory"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[128];
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
@@ -582,6 +617,7 @@ int main(void) {
         cmocka_unit_test(without_a_cache_slots_are_neither_saved_nor_restored),
         cmocka_unit_test(files_of_the_first_version_are_restored),
         cmocka_unit_test(a_damaged_file_changes_nothing),
+        cmocka_unit_test(an_order_without_memory_can_be_given_again),
         cmocka_unit_test(orders_and_requests_do_not_spoil_each_other),
         cmocka_unit_test(what_is_under_way_when_the_scheduler_ends_is_answered),
     };
