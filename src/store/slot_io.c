@@ -209,7 +209,7 @@ static int open_file(const char *dir, const char *name, uint64_t *bytes, int *ou
 int warm_slot_io_open(const char *dir, const char *name, uint64_t max_units,
                       int (*accept)(const void *ud, const warm_slot_file *f, warm_err *err), const void *ud, warm_slot_reader *out,
                       warm_err *err) {
-    uint64_t bytes;
+    uint64_t bytes = 0;
     *out = (warm_slot_reader){.fd = -1};
     int rc = open_file(dir, name, &bytes, &out->fd, err);
     if (rc) return rc;
