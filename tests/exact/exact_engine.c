@@ -45,8 +45,18 @@ static exact_engine *of(warm_engine *e) {
     return (exact_engine *)e;
 }
 
+static void note(exact_log *l, size_t pos) {
+    if (l->n == l->cap) {
+        l->cap = l->cap ? 2 * l->cap : 64;
+        l->at = warm_realloc(l->at, l->cap * sizeof *l->at);
+        assert(l->at);
+    }
+    l->at[l->n++] = pos;
+}
+
 static void note_rows(exact_engine *x, const warm_batch *b) {
     bool prefill = false;
+    if (b->seq[0] == b->seq[b->n - 1]) note(&x->ends, (size_t)b->pos[b->n - 1] + 1);
     for (size_t i = 0; i < b->n; i++) {
         x->row_seq[i] = b->seq[i];
         prefill |= i && b->seq[i] == b->seq[i - 1];
@@ -102,6 +112,10 @@ static int state_load(warm_engine *e, int32_t seq, const void *src, size_t bytes
     return of(e)->inner->ops->state_load(of(e)->inner, seq, src, bytes, first, n, p0, p1, err);
 }
 
+static void seq_range(warm_engine *e, int32_t seq, int32_t *min, int32_t *max) {
+    of(e)->inner->ops->seq_range(of(e)->inner, seq, min, max);
+}
+
 static size_t window_bytes(const warm_engine *e, size_t n) {
     const warm_engine *inner = ((const exact_engine *)e)->inner;
     return inner->ops->window_bytes(inner, n);
@@ -124,6 +138,9 @@ static size_t snapshot_bytes(const warm_engine *e, int32_t seq) {
 }
 
 static int64_t snapshot_save(warm_engine *e, int32_t seq, void *dst, size_t cap, warm_err *err) {
+    int32_t min, max;
+    seq_range(e, seq, &min, &max);
+    note(&of(e)->points, (size_t)max + 1);
     of(e)->now_ns += cap / BYTES_PER_NS;
     return of(e)->inner->ops->snapshot_save(of(e)->inner, seq, dst, cap, err);
 }
@@ -131,10 +148,6 @@ static int64_t snapshot_save(warm_engine *e, int32_t seq, void *dst, size_t cap,
 static int snapshot_load(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t n, warm_err *err) {
     of(e)->now_ns += bytes / BYTES_PER_NS;
     return of(e)->inner->ops->snapshot_load(of(e)->inner, seq, src, bytes, n, err);
-}
-
-static void seq_range(warm_engine *e, int32_t seq, int32_t *min, int32_t *max) {
-    of(e)->inner->ops->seq_range(of(e)->inner, seq, min, max);
 }
 
 /* The task's sampler is its script: nothing has to be asked of a real one. */
@@ -229,6 +242,8 @@ exact_engine *exact_engine_new(warm_engine *inner) {
 void exact_engine_free(exact_engine *e) {
     close_inner(&e->base);
     free(e->row_seq);
+    free(e->ends.at);
+    free(e->points.at);
     free(e);
 }
 

@@ -34,6 +34,11 @@ int32_t exact_likeliest(const float *row, uint32_t n_vocab);
 /* Appends a row; returns the token sampled. */
 int32_t exact_script_add(exact_script *s, const float *row, uint32_t n_vocab);
 
+/* Positions, in the order in which they were reached. */
+typedef struct exact_log {
+    size_t *at, n, cap;
+} exact_log;
+
 typedef struct exact_engine {
     warm_engine base; /* first: what the scheduler gets */
     warm_engine *inner;
@@ -42,6 +47,8 @@ typedef struct exact_engine {
     exact_script *next;   /* of the next sampler_new */
     size_t prefill_least; /* rows of the smallest batch that held more than one row of a sequence since it was set to SIZE_MAX */
     int32_t *row_seq;     /* n_batch: whose row it is in the latest batch */
+    exact_log ends;       /* of batches of one sequence */
+    exact_log points;     /* snapshots that were taken */
 } exact_engine;
 
 exact_engine *exact_engine_new(warm_engine *inner); /* takes it */

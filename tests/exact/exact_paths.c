@@ -23,7 +23,9 @@ static size_t go_on(exact_trial *t, int32_t *prompt, size_t at, size_t n) {
 }
 
 static size_t more(exact_trial *t, int32_t *prompt, size_t n) {
-    return go_on(t, prompt, n, exact_size(t, MORE_LEAST, MORE_MOST));
+    /* where prefill stops one unit before the end, that unit is not in the chunk */
+    bool split = t->bench->engine->base.info->state != WARM_STATE_RANGES;
+    return go_on(t, prompt, n, exact_size(t, MORE_LEAST + split, MORE_MOST));
 }
 
 static void ask(exact_trial *t, const int32_t *prompt, size_t n, enum exact_bits bits, size_t n_device, size_t n_ram) {
@@ -68,7 +70,16 @@ static void the_same_again(exact_trial *t) {
     size_t n = exact_size(t, 128, 320);
     exact_words(t, prompt, n);
     exact_run(t, prompt, n);
-    ask(t, prompt, n, EXACT_BITS_NONE, n - 1, 0);
+    ask(t, prompt, n, EXACT_BITS_SHORT, n - 1, 0);
+}
+
+static void the_same_loaded(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 128, 320);
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    exact_push_out(t);
+    ask(t, prompt, n, EXACT_BITS_SHORT, 0, n - 1);
 }
 
 static void fork_resident(exact_trial *t) {
@@ -97,7 +108,8 @@ static void fork_running(exact_trial *t) {
     exact_wait(t, &b);
     exact_expect(t, !a.ended, "the first one ended before the second");
     exact_wait(t, &a);
-    exact_judge(t, &b, EXACT_BITS_ALIGNED, at, 0);
+    bool split = t->bench->engine->base.info->state != WARM_STATE_RANGES;
+    exact_judge(t, &b, split ? EXACT_BITS_NONE : EXACT_BITS_ALIGNED, at, 0);
     exact_judge(t, &a, EXACT_BITS_NONE, 0, 0);
 }
 
@@ -153,6 +165,64 @@ static void mixed_take_over(exact_trial *t) {
     exact_push_out(t);
     exact_run(t, prompt, at);
     ask(t, prompt, more(t, prompt, n), EXACT_BITS_NONE, at, n - at);
+}
+
+/* Another text from there on, after the first was swapped out. */
+static void diverge(exact_trial *t, size_t percent) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 320, 500), at = n * percent / 100;
+    at -= at % t->align;
+    if (!at) at = t->align;
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    exact_push_out(t);
+    ask(t, prompt, more(t, prompt, at), EXACT_BITS_SAME, 0, at);
+}
+
+static void diverge_late(exact_trial *t) {
+    diverge(t, 90);
+}
+
+static void diverge_early(exact_trial *t) {
+    diverge(t, 10);
+}
+
+static size_t message(exact_trial *t, int32_t *prompt, size_t at, size_t n) {
+    const warm_engine_info *info = t->bench->engine->base.info;
+    assert(info->n_message_head && info->n_message_head < n);
+    memcpy(prompt + at, info->message_head, info->n_message_head * sizeof *prompt);
+    exact_words(t, prompt + at + info->n_message_head, n - info->n_message_head);
+    return at + n;
+}
+
+/* Said otherwise, and longer. */
+static void edit_last_message(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t head = t->bench->engine->base.info->n_message_head, last = message(t, prompt, 0, exact_size(t, 128, 192));
+    last = message(t, prompt, last, exact_size(t, 128, 192) - head);
+    size_t n = message(t, prompt, last, exact_size(t, 64, 100) + head), at = last + head;
+    exact_run(t, prompt, n);
+    exact_push_out(t);
+    ask(t, prompt, more(t, prompt, at), EXACT_BITS_SAME, 0, at);
+}
+
+/* Both grow, each while the other is away or in the context, as there is room. */
+static void branches(exact_trial *t) {
+    enum { N = 2, TURNS = 3 };
+    static int32_t prompt[N][EXACT_TEXT_MAX];
+    size_t n[N], common = exact_size(t, 128, 192);
+    exact_words(t, prompt[0], common);
+    memcpy(prompt[1], prompt[0], common * sizeof **prompt);
+    for (size_t i = 0; i < N; i++) {
+        n[i] = go_on(t, prompt[i], common, exact_size(t, 64, 100));
+        if (i && prompt[1][common] == prompt[0][common]) prompt[1][common] = prompt[0][common] == 100 ? 101 : 100;
+        exact_run(t, prompt[i], n[i]);
+    }
+    for (size_t turn = 0; turn < N * TURNS; turn++) {
+        size_t i = turn % N, known = n[i];
+        n[i] = go_on(t, prompt[i], n[i], exact_size(t, 64, 64));
+        ask(t, prompt[i], n[i], EXACT_BITS_NONE, SIZE_MAX, known);
+    }
 }
 
 static void edit(exact_trial *t) {
@@ -235,6 +305,71 @@ static void leave_and_load(exact_trial *t) {
     ask(t, prompt, n, EXACT_BITS_SAME, 0, known);
 }
 
+static void fan_out(exact_trial *t, size_t n_answers) {
+    enum { TOKENS = 6, TAIL = 3 };
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    exact_request r[EXACT_WIDE];
+    size_t n = t->bench->engine->base.info->state == WARM_STATE_WINDOW ? EXACT_WIDE_PROMPT : 300;
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    for (size_t i = 0; i < n_answers; i++) {
+        if (i < 2) {
+            go_on(t, prompt, n, TAIL);
+            exact_submit(t, &r[i], prompt, n + TAIL, TOKENS, &exact_beside);
+        } else {
+            exact_submit_again(t, &r[i], &r[i % 2]);
+        }
+    }
+    for (size_t i = 0; i < n_answers; i++) exact_wait(t, &r[i]);
+    for (size_t i = n_answers; i-- > 0;) exact_judge(t, &r[i], EXACT_BITS_NONE, SIZE_MAX, n);
+}
+
+static void fan_out_4(exact_trial *t) {
+    fan_out(t, 4);
+}
+
+static void fan_out_16(exact_trial *t) {
+    fan_out(t, EXACT_WIDE);
+}
+
+/* A part of what the end of a prompt is taken up with: window rows, or the snapshot. It is computed again from where it can be. */
+static void damage_part(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    warm_unit units[EXACT_TEXT_MAX];
+    size_t n = exact_size(t, 320, 400);
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    exact_push_out(t);
+    for (size_t i = 0; i < n; i++) units[i] = (warm_unit)prompt[i];
+    uint8_t fingerprint[WARM_SCOPE_BYTES];
+    warm_scope_fingerprint(t->bench->engine->base.info->scope, NULL, NULL, fingerprint);
+    warm_scope *scope;
+    warm_path path;
+    warm_resume resume;
+    assert(!warm_cache_scope(t->cache, fingerprint, &scope));
+    warm_cache_lookup(t->cache, scope, units, n - 1, &path);
+    assert(!warm_cache_resume(t->cache, &path, &resume));
+    exact_expect(t, resume.path.n_units == n - 1, "%zu of %zu can be taken up", resume.path.n_units, n - 1);
+    const uint8_t *bytes = resume.snapshot.data;
+    size_t n_bytes = resume.snapshot.bytes;
+    if (resume.n_window) {
+        const warm_piece_view *v = &resume.window[warm_rng_below(&t->rng, resume.n_window)];
+        bytes = v->window;
+        n_bytes = v->window_bytes;
+    }
+    exact_expect(t, n_bytes > 0, "nothing but cells is needed");
+    if (n_bytes) ((uint8_t *)bytes)[warm_rng_below(&t->rng, n_bytes)] ^= 0x10;
+    warm_resume_release(t->cache, &resume);
+    ask(t, prompt, n, EXACT_BITS_NONE, SIZE_MAX, SIZE_MAX);
+    warm_cache_stats st;
+    warm_cache_stats_get(t->cache, &st);
+    exact_expect(t, st.n_damaged == 1, "%llu were counted as damaged", (unsigned long long)st.n_damaged);
+    exact_settle(t);
+    exact_push_out(t);
+    /* what was computed again was saved again */
+    ask(t, prompt, n, EXACT_BITS_NONE, SIZE_MAX, n - 1);
+}
+
 static void damage(exact_trial *t) {
     int32_t prompt[EXACT_TEXT_MAX] = {0};
     warm_unit units[EXACT_TEXT_MAX];
@@ -301,23 +436,33 @@ static void anything(exact_trial *t) {
     }
 }
 
+/* clang-format off */
 const exact_path exact_paths[] = {
-    {"reuse: taken over and extended", take_over, false},
-    {"reuse: turns of a conversation", turns, false},
-    {"reuse: the same prompt again", the_same_again, false},
-    {"fork of a resident", fork_resident, false},
-    {"fork of a running request", fork_running, false},
-    {"load", load, false},
-    {"load, cut inside a piece", range_in_piece, false},
-    {"load, cut inside a block", range_in_block, false},
-    {"load behind a fork", mixed, false},
-    {"load behind a taken over one", mixed_take_over, false},
-    {"edit in the middle", edit, false},
-    {"edit in the middle, loaded", edit_and_load, false},
-    {"park and resume", park, true},
-    {"client left, then again", leave_and_return, false},
-    {"client left, then loaded", leave_and_load, false},
-    {"damaged piece", damage, false},
-    {"anything", anything, true},
+    {.name = "reuse: taken over and extended", .run = take_over, .brief = true},
+    {.name = "reuse: turns of a conversation", .run = turns},
+    {.name = "reuse: the same prompt again", .run = the_same_again, .brief = true},
+    {.name = "fork of a resident", .run = fork_resident, .brief = true},
+    {.name = "fork of a running request", .run = fork_running},
+    {.name = "two branches in turn", .run = branches, .brief = true},
+    {.name = "4 answers to a long prompt", .run = fan_out_4, .wide = true},
+    {.name = "16 answers to a long prompt", .run = fan_out_16, .wide = true},
+    {.name = "load: swapped out and extended", .run = load, .brief = true},
+    {.name = "load: the same prompt again", .run = the_same_loaded},
+    {.name = "load: diverged at 90 %", .run = diverge_late, .brief = true},
+    {.name = "load: diverged at 10 %", .run = diverge_early},
+    {.name = "load: last message edited", .run = edit_last_message, .brief = true},
+    {.name = "load, cut inside a piece", .run = range_in_piece},
+    {.name = "load, cut inside a block", .run = range_in_block},
+    {.name = "load behind a fork", .run = mixed},
+    {.name = "load behind a taken over one", .run = mixed_take_over},
+    {.name = "edit in the middle", .run = edit},
+    {.name = "edit in the middle, loaded", .run = edit_and_load, .brief = true},
+    {.name = "parked in mid-generation", .run = park, .rare = true},
+    {.name = "client left, then again", .run = leave_and_return},
+    {.name = "client left, then loaded", .run = leave_and_load, .brief = true},
+    {.name = "damaged piece", .run = damage, .needs = EXACT_NEEDS_RANGES},
+    {.name = "damaged window rows or snapshot", .run = damage_part, .needs = EXACT_NEEDS_MORE},
+    {.name = "anything", .run = anything, .rare = true},
 };
+/* clang-format on */
 const size_t exact_n_paths = sizeof exact_paths / sizeof *exact_paths;

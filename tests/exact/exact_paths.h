@@ -9,7 +9,10 @@
 typedef struct exact_path {
     const char *name;
     void (*run)(exact_trial *t);
-    bool rare; /* long: one trial of eight */
+    bool rare;  /* long: one trial of eight */
+    bool brief; /* also where there is no time for all of them */
+    bool wide;  /* needs a wide bench */
+    enum { EXACT_NEEDS_NOTHING, EXACT_NEEDS_RANGES /* and no more */, EXACT_NEEDS_MORE } needs;
 } exact_path;
 
 extern const exact_path exact_paths[];

@@ -73,7 +73,10 @@ static void fill(warm_engine *e, int32_t seq, size_t n) {
     if (n) decode(e, seq, tokens, 0, n, false, -1);
 }
 
-static size_t chunk_of(const exact_layout *l, size_t left) {
+static size_t chunk_of(const exact_layout *l, size_t at, size_t left) {
+    for (size_t i = 0; i < l->n_ends; i++) {
+        if (l->ends[i] > at && l->ends[i] < at + left) return l->ends[i] - at;
+    }
     if (left <= l->singles) return 1;
     left -= l->singles;
     if (l->chunk) return left < l->chunk ? left : l->chunk;
@@ -85,7 +88,7 @@ void exact_compute(warm_engine *e, const exact_layout *layout, const int32_t *pr
     fill(e, OTHER, layout->wrapped ? n - n / 3 : layout->before);
     size_t row = 0;
     for (size_t at = 0; at < n;) {
-        size_t chunk = chunk_of(layout, n - at);
+        size_t chunk = chunk_of(layout, at, n - at);
         bool last = at + chunk == n;
         decode(e, OWN, prompt + at, at, chunk, last, last && layout->beside ? 0 : -1);
         at += chunk;

@@ -11,6 +11,10 @@
  *  - q8_0 KV: always cell by cell.
  *  - behind the last layer's attention only the rows are computed whose logits are wanted. One row takes other kernels than several, so the
  *    bits depend on whether another sequence's row is wanted in the same batch.
+ *  - recurrent layers (state spaces, convolutions): unit by unit, so batches of 2 units and more give the same bits wherever they are cut. A batch
+ *    of one takes other kernels for its matrices. Cells mean nothing to them, but their attention layers follow the rules above.
+ *  - sliding windows: as above, in a pool of rows of its own. What is restored or forked lies elsewhere in it than what was computed: loaded rows in the
+ *    first free ones from the border of a piece on, a snapshot's from the row before the window on, a fork's behind all others.
  * Without flash attention rows are sums over all cells in vector steps: moving the cells by a multiple of that changes nothing.
  * So noise is measured with both other cuts and other places of the cells. */
 #ifndef WARM_TESTS_EXACT_REFERENCE_H
@@ -20,11 +24,13 @@
 
 /* How a run without cache computes. All zero: from the first cell on, in chunks of 64 units or more. */
 typedef struct exact_layout {
-    size_t chunk;   /* units per batch; 0 = as above */
-    size_t singles; /* at its end, units in batches of their own */
-    size_t before;  /* cells of another sequence that lie before the prompt's */
-    bool beside;    /* from the prompt's last batch on, a row of another sequence is wanted in each batch */
-    bool wrapped;   /* the prompt's later cells lie before its earlier ones */
+    size_t chunk;       /* units per batch; 0 = as above */
+    size_t singles;     /* at its end, units in batches of their own */
+    const size_t *ends; /* n_ends positions, ascending: a batch ends at each of them, and no chunk is too short for that */
+    size_t n_ends;
+    size_t before; /* cells of another sequence that lie before the prompt's */
+    bool beside;   /* from the prompt's last batch on, a row of another sequence is wanted in each batch */
+    bool wrapped;  /* the prompt's later cells lie before its earlier ones */
 } exact_layout;
 
 /* Computes the prompt on a cleared context and n_rows - 1 tokens behind it, each in a batch of its own; rows and tokens go to out, whose forced

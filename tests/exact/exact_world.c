@@ -16,7 +16,7 @@
 #undef NDEBUG
 #include <assert.h>
 
-enum { PLAIN_CTX = 1280, PLAIN_UBATCH = 512, CHUNK_LEAST = 64, CACHE_BYTES = 64 << 20 };
+enum { PLAIN_CTX = 1536, PLAIN_UBATCH = 512, CHUNK_LEAST = 64, CACHE_BYTES = 64 << 20 };
 
 const exact_layout exact_alone = {0}, exact_beside = {.beside = true};
 
@@ -71,7 +71,7 @@ static void make_model(const char *kind, char *path, size_t cap) {
     abort();
 }
 
-warm_engine *exact_open(const exact_setup *s, size_t n_ctx, size_t n_ubatch) {
+warm_engine *exact_open(const exact_setup *s, size_t n_slots, size_t n_ctx, size_t n_ubatch) {
     char path[128], ctx[16], ubatch[16], threads[16];
     const char *k = s->q8 ? "q8_0" : "f16", *v = s->q8 && s->flash ? "q8_0" : "f16";
     make_model(s->kind, path, sizeof path);
@@ -84,7 +84,8 @@ warm_engine *exact_open(const exact_setup *s, size_t n_ctx, size_t n_ubatch) {
     const char *both[N_ARGV + N_ARGS];
     memcpy(both, argv, sizeof argv);
     memcpy(both + N_ARGV, args, sizeof args);
-    warm_llama_options o = {.argc = N_ARGV + N_ARGS, .argv = both, .n_slots = 2, .n_seq_extra = 2, .n_seq_extra_own = 2};
+    warm_llama_options o = {
+        .argc = N_ARGV + N_ARGS, .argv = both, .n_slots = (uint32_t)n_slots, .n_seq_extra = 2, .n_seq_extra_own = 2};
     warm_engine *e = NULL;
     warm_err err = {0};
     if (warm_llama_open(&o, &e, &err)) {
@@ -101,11 +102,21 @@ size_t exact_largest_piece(const exact_bench *b) {
 }
 
 void exact_bench_open(exact_bench *b, const exact_setup *setup, size_t n_noise_seeds) {
-    *b = (exact_bench){.setup = *setup};
-    b->engine = exact_engine_new(exact_open(setup, EXACT_CTX, EXACT_UBATCH));
+    *b = (exact_bench){.setup = *setup, .n_slots = 2};
+    b->engine = exact_engine_new(exact_open(setup, b->n_slots, EXACT_CTX, EXACT_UBATCH));
     if (!n_noise_seeds) return;
-    b->plain = exact_open(setup, PLAIN_CTX, PLAIN_UBATCH);
+    b->plain = exact_open(setup, 2, PLAIN_CTX, PLAIN_UBATCH);
     b->noise = exact_measure_noise(b->plain, n_noise_seeds);
+}
+
+void exact_bench_widen(const exact_bench *b, exact_bench *wide) {
+    *wide = *b;
+    wide->n_slots = EXACT_WIDE;
+    wide->engine = exact_engine_new(exact_open(&b->setup, EXACT_WIDE, EXACT_WIDE_CTX, EXACT_UBATCH));
+}
+
+void exact_bench_narrow(exact_bench *wide) {
+    exact_engine_free(wide->engine);
 }
 
 void exact_bench_close(exact_bench *b) {
@@ -124,6 +135,7 @@ void exact_trial_open(exact_trial *t, exact_bench *b, exact_result *result, cons
                        .piece_units = piece_units};
     warm_engine *e = &b->engine->base;
     e->ops->clear(e, true);
+    b->engine->ends.n = b->engine->points.n = 0;
     assert(!warm_worker_new("test", 0, &t->worker, NULL));
     warm_budget_init(&t->budget, CACHE_BYTES);
     assert(!warm_store_ram_open(&t->budget, 0, &t->store, NULL));
@@ -139,7 +151,7 @@ void exact_trial_open(exact_trial *t, exact_bench *b, exact_result *result, cons
                              .store = t->store,
                              .worker = t->worker,
                              .clock = &b->engine->clock,
-                             .n_slots = 2,
+                             .n_slots = (uint32_t)b->n_slots,
                              .slice_ns = exact_slice_ns(e, piece_units)};
     assert(!warm_sched_new(&so, &t->sched, NULL));
 }
@@ -151,6 +163,7 @@ void exact_trial_close(exact_trial *t) {
     t->store->ops->close(t->store);
     assert(t->budget.used_bytes == 0);
     warm_worker_free(t->worker);
+    exact_forget(t);
 }
 
 void exact_violate(exact_trial *t, const char *fmt, ...) {
@@ -187,16 +200,8 @@ static void on_event(void *ud, warm_event *ev) {
     warm_event_free(ev);
 }
 
-void exact_submit(exact_trial *t, exact_request *r, const int32_t *prompt, size_t n, size_t n_predict, const exact_layout *judged) {
+static void submit(exact_trial *t, exact_request *r, const int32_t *prompt, size_t n, size_t n_predict) {
     exact_engine *e = t->bench->engine;
-    *r = (exact_request){.n_prompt = n, .n_predict = n_predict, .judged = judged != NULL, .engine = &e->base};
-    r->window = exact_window(&t->bench->setup);
-    r->prompt = warm_xmalloc(n * sizeof *prompt);
-    memcpy(r->prompt, prompt, n * sizeof *prompt);
-    if (judged) {
-        exact_compute(t->bench->plain, judged, prompt, n, n_predict, &r->ref);
-        r->seen = (exact_script){.forced = r->ref.tokens, .n_forced = r->ref.n};
-    }
     warm_task_options o = {.n_tokens = n,
                            .n_predict = (int32_t)n_predict,
                            .id_slot = -1,
@@ -207,12 +212,40 @@ void exact_submit(exact_trial *t, exact_request *r, const int32_t *prompt, size_
     warm_sampling_default(&o.sampling);
     o.tokens = warm_xmalloc(n * sizeof *prompt);
     memcpy(o.tokens, prompt, n * sizeof *prompt);
+    r->prompt = warm_xmalloc(n * sizeof *prompt);
+    memcpy(r->prompt, prompt, n * sizeof *prompt);
+    if (r->judged) r->seen = (exact_script){.forced = r->ref.tokens, .n_forced = r->ref.n};
     e->next = &r->seen;
     e->prefill_least = SIZE_MAX;
+    r->known = exact_know(t, prompt, n, n_predict);
     warm_task *task;
     assert(!warm_task_new(&e->base, &o, &task, NULL));
     r->id = warm_task_id(task);
     warm_sched_submit(t->sched, task);
+}
+
+static exact_request request(exact_trial *t, size_t n, size_t n_predict, bool judged) {
+    return (exact_request){.n_prompt = n,
+                           .n_predict = n_predict,
+                           .judged = judged,
+                           .engine = t->bench->engine->inner,
+                           .window = exact_window(&t->bench->setup)};
+}
+
+void exact_submit(exact_trial *t, exact_request *r, const int32_t *prompt, size_t n, size_t n_predict, const exact_layout *judged) {
+    *r = request(t, n, n_predict, judged != NULL);
+    if (judged) exact_compute(t->bench->plain, judged, prompt, n, n_predict, &r->ref);
+    submit(t, r, prompt, n, n_predict);
+}
+
+void exact_submit_again(exact_trial *t, exact_request *r, const exact_request *first) {
+    *r = request(t, first->n_prompt, first->n_predict, true);
+    r->ref.forced = first->ref.tokens;
+    r->ref.n_forced = first->ref.n;
+    for (size_t i = 0; i < first->ref.n; i++) {
+        exact_script_add(&r->ref, first->ref.rows + i * first->ref.n_vocab, first->ref.n_vocab);
+    }
+    submit(t, r, first->prompt, first->n_prompt, first->n_predict);
 }
 
 void exact_wait(exact_trial *t, exact_request *r) {
@@ -220,6 +253,7 @@ void exact_wait(exact_trial *t, exact_request *r) {
         idle = warm_sched_step(t->sched) ? 0 : idle + 1;
         assert(idle < 1000);
     }
+    exact_know_end(t, r);
 }
 
 void exact_cancel(exact_trial *t, exact_request *r) {
@@ -252,20 +286,62 @@ static void judge_row(exact_trial *t, const exact_request *r, size_t i, double n
     res->n_exceptions++;
 }
 
-static bool bits_are_asked(const exact_trial *t, enum exact_bits bits) {
-    if (!t->bench->setup.flash || bits == EXACT_BITS_NONE) return false;
-    return bits == EXACT_BITS_SAME || t->bench->setup.q8 || t->align % CHUNK_LEAST == 0;
+/* Of a window the rows that are loaded come to lie in the first cells from the border of a piece on, and a fork's behind the others. Where they
+ * are not searched in tiles, only their order counts. */
+static bool rows_lie_alike(const exact_trial *t, const exact_request *r, enum exact_bits bits) {
+    if (!r->window) return true;
+    if (bits == EXACT_BITS_ALIGNED) return false;
+    if (!r->t.n_ram) return r->n_prompt <= EXACT_WINDOW_ROWS;
+    if (t->bench->setup.q8) return true;
+    return t->bench->engine->base.info->state == WARM_STATE_WINDOW && t->piece_units % CHUNK_LEAST == 0 && !r->t.n_device;
 }
 
+static bool bits_are_asked(const exact_trial *t, const exact_request *r, enum exact_bits bits) {
+    bool split = t->bench->engine->base.info->state != WARM_STATE_RANGES;
+    if (!t->bench->setup.flash || bits == EXACT_BITS_NONE || (bits == EXACT_BITS_SHORT && !split)) return false;
+    if (split && !rows_lie_alike(t, r, bits)) return false;
+    return bits != EXACT_BITS_ALIGNED || t->bench->setup.q8 || t->align % CHUNK_LEAST == 0;
+}
+
+/* Where prefill is split for resume points, chunks are short in every run, so the reference's are made the same. */
 static void judge_bits(exact_trial *t, const exact_request *r) {
     exact_result *res = t->result;
     size_t chunk = t->bench->engine->prefill_least;
-    bool equal = !memcmp(r->ref.rows, r->seen.rows, r->ref.n_vocab * sizeof *r->ref.rows);
+    exact_script same = {0};
+    const float *want = r->ref.rows, *got = r->seen.rows;
+    if (t->bench->engine->base.info->state != WARM_STATE_RANGES) {
+        exact_layout l = {0};
+        size_t *ends = exact_known_ends(t, r, &l.n_ends);
+        l.ends = ends;
+        exact_compute(t->bench->plain, &l, r->prompt, r->n_prompt, 1, &same);
+        want = same.rows;
+        free(ends);
+    } else {
+        exact_expect(t, chunk >= CHUNK_LEAST, "a prompt of %zu was computed in chunks down to %zu", r->n_prompt, chunk);
+    }
+    bool equal = !memcmp(want, got, r->ref.n_vocab * sizeof *want);
     res->n_bits_asked++;
     res->n_bits_equal += equal;
-    exact_expect(t, chunk >= CHUNK_LEAST, "a prompt of %zu was computed in chunks down to %zu", r->n_prompt, chunk);
     exact_expect(t, equal, "the first row of a prompt of %zu (device %zu, ram %zu) is not the reference's; it is off by %g",
-                 r->n_prompt, r->t.n_device, r->t.n_ram, exact_distance(r->ref.rows, r->seen.rows, r->ref.n_vocab));
+                 r->n_prompt, r->t.n_device, r->t.n_ram, exact_distance(want, got, r->ref.n_vocab));
+    exact_script_free(&same);
+}
+
+static void judge_sources(exact_trial *t, const exact_request *r, size_t n_device, size_t n_ram) {
+    size_t total = r->t.n_device + r->t.n_ram, least, other;
+    if (n_ram == SIZE_MAX) return;
+    if (warm_state_has_snapshots(t->bench->engine->base.info->state)) {
+        exact_known_points(t, r, &least, &other);
+        exact_expect(t, total == least || (total > least && total == other),
+                     "%zu of %zu were known, not the %zu before the last snapshot, nor the %zu of a whole sequence", total,
+                     r->n_prompt, least, other);
+    } else if (n_device == SIZE_MAX || t->bench->engine->base.info->state == WARM_STATE_WINDOW) {
+        size_t sum = n_ram + (n_device == SIZE_MAX ? 0 : n_device);
+        exact_expect(t, total == sum, "%zu of %zu were known, not %zu", total, r->n_prompt, sum);
+    } else {
+        exact_expect(t, r->t.n_device == n_device && r->t.n_ram == n_ram,
+                     "%zu from the device and %zu from memory, not %zu and %zu", r->t.n_device, r->t.n_ram, n_device, n_ram);
+    }
 }
 
 void exact_judge(exact_trial *t, exact_request *r, enum exact_bits bits, size_t n_device, size_t n_ram) {
@@ -273,18 +349,16 @@ void exact_judge(exact_trial *t, exact_request *r, enum exact_bits bits, size_t 
     bool canceled = r->err.code == WARM_ECANCELED && r->cancel;
     t->result->n_judged++;
     exact_expect(t, !r->err.code || canceled, "failed: %s", r->err.text);
-    if (n_device != SIZE_MAX) {
-        exact_expect(t, r->t.n_device == n_device && r->t.n_ram == n_ram,
-                     "%zu from the device and %zu from memory, not %zu and %zu", r->t.n_device, r->t.n_ram, n_device, n_ram);
-    }
+    judge_sources(t, r, n_device, n_ram);
     exact_expect(t, r->seen.n == r->ref.n || canceled, "%zu tokens, not %zu", r->seen.n, r->ref.n);
     if (!r->err.code) {
         exact_expect(t, r->cells != EXACT_CELLS_BAD, "the sequence is not the positions 0..%zu once each",
                      r->n_prompt + r->ref.n - 2);
     }
-    double noise = r->cells == EXACT_CELLS_ORDERED ? t->bench->noise.ordered : t->bench->noise.any;
+    /* the order of a window's rows is not the reference's for long */
+    double noise = r->cells == EXACT_CELLS_ORDERED && !r->window ? t->bench->noise.ordered : t->bench->noise.any;
     for (size_t i = 0; i < r->seen.n && i < r->ref.n; i++) judge_row(t, r, i, noise);
-    if (r->seen.n && bits_are_asked(t, bits)) judge_bits(t, r);
+    if (r->seen.n && bits_are_asked(t, r, bits)) judge_bits(t, r);
     exact_script_free(&r->ref);
     exact_script_free(&r->seen);
     free(r->prompt);
