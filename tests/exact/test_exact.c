@@ -71,9 +71,9 @@ static bool is_for(const exact_path *path, const configuration *c, const exact_b
     return c->extent == ALL || (c->extent == BRIEF && (path->brief || iters >= LONG_ITERS));
 }
 
-static void take_path(exact_bench *b, const exact_path *path, exact_result *res, uint64_t seed, uint64_t turn) {
+static void take_path(exact_bench *b, const exact_path *path, exact_result *res, uint64_t seed, uint64_t turn, size_t piece) {
     exact_trial t;
-    exact_trial_open(&t, b, res, path->name, seed + turn, turn % 2 ? 1 : 64, piece_size(b, seed % N_PIECES));
+    exact_trial_open(&t, b, res, path->name, seed + turn, turn % 2 ? 1 : 64, piece);
     path->run(&t);
     exact_trial_close(&t);
 }
@@ -86,7 +86,8 @@ static void take_paths(configuration *c, exact_bench *narrow, uint64_t seed, uin
         if (path->wide && !wide.engine) exact_bench_widen(narrow, &wide);
         uint64_t first = c->extent == BRIEF && iters < LONG_ITERS ? iters - 1 : 0, step = path->rare || path->wide ? LONG_ITERS : 1;
         for (uint64_t turn = first; turn < iters; turn += step) {
-            take_path(path->wide ? &wide : narrow, path, &c->paths[i], seed + i + 100 * turn, turn);
+            uint64_t own = seed + i + 100 * turn;
+            take_path(path->wide ? &wide : narrow, path, &c->paths[i], own, turn, piece_size(narrow, own % N_PIECES));
         }
     }
     if (wide.engine) exact_bench_narrow(&wide);
