@@ -329,9 +329,10 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     if (!could_fit(s, sl->task, &p, src, n, sl->n_decoded)) goto no_room;
     /* Before room is made: that may drop the sequence it diverged from. */
     if (sl->recount) warm__note_divergence(s, sl, src && !moved && p.n_known == p.n_device ? src : NULL, p.n_known);
-    if (moved && !warm__reuse_move(s, src, sl->task, units, n)) goto no_room;
-    q = begin_seq(s, sl, &p, src);
-    if (!q && sl->no_share && src) {
+    int rc = moved ? warm__reuse_move(s, src, sl->task, units, n) : 0;
+    if (rc == WARM_EAGAIN) goto no_room;
+    q = rc ? NULL : begin_seq(s, sl, &p, src);
+    if (rc || (!q && sl->no_share && src)) {
         warm_resume_release(s->o.cache, &r);
         return start(s, sl, units, n);
     }
@@ -418,7 +419,6 @@ static bool start_task(warm_sched *s, warm_slot *sl, warm_task *t) {
 bool warm__admit(warm_sched *s) {
     end_waits(s);
     if (!s->queue_changed) return false;
-    s->queue_changed = false;
     bool did = false, waiting = false;
     while (resume_parked(s, &waiting)) did = true;
     /* Nobody overtakes a parked task: it would wait for ever behind small ones. */
@@ -438,5 +438,7 @@ bool warm__admit(warm_sched *s) {
         s->n_queued--;
         did = true;
     }
+    /* Whoever found no room has dropped what it could: that changes nothing for the next try. */
+    s->queue_changed = false;
     return did;
 }

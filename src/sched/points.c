@@ -19,6 +19,12 @@ void warm__points_drop(warm_sched *s, warm_seq *q) {
     while (q->n_points) forget(s, q, q->n_points - 1);
 }
 
+bool warm__points_yield(warm_sched *s, warm_seq *q) {
+    if (q->n_points < 2 || !q->points[0].snapshot.bytes) return false;
+    forget(s, q, 0);
+    return true;
+}
+
 void warm__point_take(warm_sched *s, warm_seq *q, double prior) {
     if (!s->kv || !q->cached || !q->n || s->info->state == WARM_STATE_RANGES) return;
     if (q->last_point == q->n || q->n > q->n_exact) return;

@@ -44,6 +44,8 @@ bool warm__save_one(warm_sched *s, warm_seq *q) {
     int rc = q->path.n_units < n ? warm_kv_save(s->kv, q->id, &q->path, q->units, n, whole_only) : 0;
     warm__points_commit(s, q);
     if (rc > 0) return true;
+    /* It is not asked again: of the snapshots that wait for its units the last one is worth most. */
+    if (rc == WARM_EFULL && !running && warm__points_yield(s, q)) return true;
     if (rc < 0) q->refused_at = q->n;
     if (!running) set_saved(s, q);
     return false;

@@ -244,7 +244,7 @@ bool warm_sched_step(warm_sched *s) {
     did |= warm__cache_slice(s);
     did |= warm__compute(s);
     publish(s);
-    return did;
+    return did || s->queue_changed; /* what has changed since may let somebody in */
 }
 
 void warm_sched_run(warm_sched *s) {

@@ -240,6 +240,8 @@ size_t warm__points_save_end(const warm_sched *s, const warm_seq *q);
 /* Up to where a running one's are to be saved although that leaves a short piece: 0 = nowhere. */
 size_t warm__points_wanted(const warm_seq *q);
 void warm__points_drop(warm_sched *s, warm_seq *q);
+/* Gives up the oldest snapshot that waits, unless it is the last one. */
+bool warm__points_yield(warm_sched *s, warm_seq *q);
 /* Whether the tree could give it back as it is, but for less than a gap. */
 bool warm__points_in_tree(warm_sched *s, const warm_seq *q);
 
@@ -264,8 +266,8 @@ bool warm__shift_due(const warm_sched *s, const warm_slot *sl);
 int warm__shift_context(warm_sched *s, warm_slot *sl, warm_err *err);
 /* The resident of which most of a prompt can be had by moving, if that is more than *n_reused, which is then how much. */
 warm_seq *warm__reuse_find(warm_sched *s, const warm_task *t, const warm_unit *units, size_t n, size_t *n_reused);
-/* Leaves q with what the prompt can use of it. false: not now. */
-bool warm__reuse_move(warm_sched *s, warm_seq *q, const warm_task *t, const warm_unit *units, size_t n);
+/* Leaves q with what the prompt can use of it. WARM_EAGAIN: not now; after any other error q is gone. */
+int warm__reuse_move(warm_sched *s, warm_seq *q, const warm_task *t, const warm_unit *units, size_t n);
 /* sched.c */
 void warm__post_order(warm_sched *s, struct warm_order *a); /* [any] */
 

@@ -128,16 +128,16 @@ warm_seq *warm__reuse_find(warm_sched *s, const warm_task *t, const warm_unit *u
     return best;
 }
 
-bool warm__reuse_move(warm_sched *s, warm_seq *q, const warm_task *t, const warm_unit *units, size_t n) {
+int warm__reuse_move(warm_sched *s, warm_seq *q, const warm_task *t, const warm_unit *units, size_t n) {
     size_t end;
-    if (!warm__save_before_use(s, q, false)) return false;
+    if (!warm__save_before_use(s, q, false)) return WARM_EAGAIN;
     int rc = walk(s, q, units, n, (size_t)t->n_cache_reuse, true, &end);
     if (rc) {
         warm__seq_drop(s, q);
-        return false;
+        return WARM_EENGINE;
     }
     s->e->ops->seq_rm(s->e, q->id, (int32_t)end, -1);
     warm_pool_give(&s->pool, q->cells + end, q->n - end);
     q->n = q->n_want = end;
-    return true;
+    return 0;
 }

@@ -135,9 +135,11 @@ void request_submit(world *w, request *r, const int32_t *prompt, size_t n, const
 }
 
 void request_wait(world *w, request *r) {
+    /* Without threads nobody else has something to do: a scheduler that has nothing to do would sleep for ever. */
+    uint64_t most = w->clock.now_ns == world_now ? 1 : 100000000u;
     for (uint64_t idle = 0; !r->ended;) {
         idle = warm_sched_step(w->sched) ? 0 : idle + 1;
-        assert(idle < 100000000u);
+        assert(r->ended || idle < most);
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * tests/sched/test_sched_random.c - random conversations, forks, edits, cancels, salts and damage on few cells and small budgets: every
- * answer is compared with what its prompt implies, and the accounting is checked all along.
+ * tests/sched/test_sched_random.c - random conversations, forks, edits, cancels, salts, damage and failing engine calls on few cells and
+ * small budgets: every answer is compared with what its prompt implies, and the accounting is checked all along.
  *
  * WARM_SEED and WARM_ITERS in the environment give the seed and the number of requests. */
 #include <setjmp.h>
@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "sched_faults.h"
 #include "sched_world.h"
 
 enum { MOST_PROMPT = 900, N_TALKS = 12, AT_ONCE = 6 };
@@ -27,6 +28,13 @@ static uint64_t env_number(const char *name, uint64_t otherwise) {
     const char *s = getenv(name);
     return s ? strtoull(s, NULL, 10) : otherwise;
 }
+
+/* What goes wrong: one engine call in so many, decodes among them; and so often between two rounds, in percent, something of each conversation that is stored. */
+struct faults {
+    uint64_t one_in;
+    bool decodes;
+    uint64_t damage;
+};
 
 /* Changes a conversation as users and agents do: goes on, starts again, forks from another, edits in the middle, leaves something out. */
 static void next_prompt(warm_rng *rng, struct talk *talks, struct talk *t) {
@@ -53,14 +61,21 @@ static void next_prompt(warm_rng *rng, struct talk *talks, struct talk *t) {
     if (t->n > MOST_PROMPT) t->n = MOST_PROMPT;
 }
 
-static void run(const world_options *o, uint64_t seed, uint64_t iters) {
+struct moves {
+    uint64_t units, truncated;
+};
+
+/* Returns how many units were moved and how many answers did not end with their limit because the context was full or shifted. */
+static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, const struct faults *f) {
     world w;
     world_open(&w, o);
     warm_rng rng = {seed};
+    warm_rng chance = {seed + 1};
+    if (f) faults_set(&w, &chance, f->one_in, f->decodes);
     static struct talk talks[N_TALKS];
     memset(talks, 0, sizeof talks);
     request r[AT_ONCE];
-    uint64_t computed = 0, asked = 0, moved = 0, truncated = 0;
+    uint64_t computed = 0, asked = 0, moved = 0, truncated = 0, n_failed = 0;
     for (uint64_t i = 0; i < iters; i += AT_ONCE) {
         size_t n = 1 + warm_rng_below(&rng, AT_ONCE);
         struct talk *of[AT_ONCE];
@@ -78,7 +93,7 @@ static void run(const world_options *o, uint64_t seed, uint64_t iters) {
                                               .salt = flavour == 2 ? "salt" : NULL,
                                               .ignore_eos = flavour < 8});
             for (uint64_t steps = warm_rng_below(&rng, 6); steps; steps--) warm_sched_step(w.sched);
-            if (flavour == 3) {
+            if (flavour == 3 || (f && flavour == 4)) {
                 warm_sched_cancel(w.sched, r[k].id);
                 canceled[k] = true;
             }
@@ -86,7 +101,8 @@ static void run(const world_options *o, uint64_t seed, uint64_t iters) {
         for (size_t k = 0; k < n; k++) {
             request_wait(&w, &r[k]);
             if (r[k].failed) {
-                assert_true(canceled[k] && r[k].err.code == WARM_ECANCELED);
+                assert_true((canceled[k] && r[k].err.code == WARM_ECANCELED) || (f && r[k].err.code == WARM_EENGINE));
+                n_failed += !canceled[k];
             } else {
                 /* Whoever asked for what is not exact may have got it; nobody else. */
                 if (!r[k].n_cache_reuse && !(o->context_shift && r[k].truncated)) request_check(&w, &r[k]);
@@ -103,16 +119,22 @@ static void run(const world_options *o, uint64_t seed, uint64_t iters) {
             }
             request_free(&r[k]);
         }
+        for (size_t k = 0; f && k < N_TALKS; k++) {
+            if (talks[k].n && warm_rng_below(&rng, 100) < f->damage) faults_damage(&w, &rng, talks[k].tokens, talks[k].n);
+        }
         if (w.cache) {
             warm_cache_check(w.cache);
             assert_true(w.budget.peak_bytes <= w.budget.limit_bytes);
         }
     }
-    print_message("%s: seed=%llu budget=%zu slots=%u asked=%llu computed=%llu moved=%llu\n", warm_state_kind_name(o->sim.state),
-                  (unsigned long long)seed, o->budget_bytes, o->n_slots, (unsigned long long)asked, (unsigned long long)computed,
-                  (unsigned long long)moved);
+    warm_cache_stats st = {0};
+    if (w.cache) warm_cache_stats_get(w.cache, &st);
+    print_message("%s: seed=%llu budget=%zu slots=%u asked=%llu computed=%llu moved=%llu failed=%llu damaged=%llu\n",
+                  warm_state_kind_name(o->sim.state), (unsigned long long)seed, o->budget_bytes, o->n_slots,
+                  (unsigned long long)asked, (unsigned long long)computed, (unsigned long long)moved, (unsigned long long)n_failed,
+                  (unsigned long long)st.n_damaged);
     world_close(&w);
-    if (o->context_shift) assert_true(truncated > 0 && (moved > 0 || o->sim.state != WARM_STATE_RANGES));
+    return (struct moves){moved, truncated};
 }
 
 static void every_answer_is_right(void **state) {
@@ -128,7 +150,7 @@ static void every_answer_is_right(void **state) {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         for (int k = WARM_STATE_RANGES; k <= WARM_STATE_WHOLE; k++) {
             world_options o = world_of_kind((enum warm_state_kind)k, kinds[i]);
-            run(&o, seed + i, k == WARM_STATE_RANGES ? iters : iters / 2);
+            run(&o, seed + i, k == WARM_STATE_RANGES ? iters : iters / 2, NULL);
         }
     }
 }
@@ -141,11 +163,43 @@ static void what_is_moved_is_given_to_nobody_who_did_not_ask(void **state) {
         {.sim = {.n_ctx = 960, .n_seq_max = 8, .n_ubatch = 64}, .n_slots = 3, .budget_bytes = 128 << 10, .slice_ns = 20 * 1000},
         {.sim = {.n_ctx = 960, .n_seq_max = 6}, .n_slots = 2},
     };
+    struct moves all = {0};
     for (size_t i = 0; i < sizeof worlds / sizeof *worlds; i++) {
         for (int k = WARM_STATE_RANGES; k <= WARM_STATE_WHOLE; k++) {
             world_options o = world_of_kind((enum warm_state_kind)k, worlds[i]);
             o.context_shift = true;
-            run(&o, seed + i, iters);
+            struct moves m = run(&o, seed + i, iters, NULL);
+            all.units += m.units;
+            all.truncated += m.truncated;
+        }
+    }
+    assert_true(all.units > 0 && all.truncated > 0);
+}
+
+static void what_fails_or_is_damaged_changes_no_answer(void **state) {
+    (void)state;
+    uint64_t seed = env_number("WARM_SEED", 40), iters = env_number("WARM_ITERS", 200);
+    const struct {
+        world_options o;
+        struct faults f;
+    } worlds[] = {
+        {{.sim = {.n_ctx = 1200, .n_seq_max = 4, .n_ubatch = 128}, .n_slots = 1, .budget_bytes = 4 << 20, .slice_ns = 50 * 1000},
+         {.one_in = 60, .damage = 50}},
+        {{.sim = {.n_ctx = 960, .n_seq_max = 6, .n_ubatch = 64}, .n_slots = 3, .budget_bytes = 512 << 10, .slice_ns = 10 * 1000},
+         {.one_in = 8, .damage = 20}},
+        {{.sim = {.n_ctx = 2500, .n_seq_max = 8, .n_ubatch = 96}, .n_slots = 4, .budget_bytes = 2 << 20, .slice_ns = 10 * 1000},
+         {.one_in = 30, .decodes = true, .damage = 80}},
+        {{.sim = {.n_ctx = 960, .n_seq_max = 6},
+          .n_slots = 3,
+          .budget_bytes = 1 << 20,
+          .slice_ns = 10 * 1000,
+          .context_shift = true},
+         {.one_in = 10, .damage = 20}},
+    };
+    for (size_t i = 0; i < sizeof worlds / sizeof *worlds; i++) {
+        for (int k = WARM_STATE_RANGES; k <= WARM_STATE_WHOLE; k++) {
+            world_options o = world_of_kind((enum warm_state_kind)k, worlds[i].o);
+            run(&o, seed + i, iters, &worlds[i].f);
         }
     }
 }
@@ -219,6 +273,7 @@ static void with_ample_memory_nothing_is_computed_twice(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_answer_is_right),
                                        cmocka_unit_test(what_is_moved_is_given_to_nobody_who_did_not_ask),
+                                       cmocka_unit_test(what_fails_or_is_damaged_changes_no_answer),
                                        cmocka_unit_test(with_ample_memory_nothing_is_computed_twice)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

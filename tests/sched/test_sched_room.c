@@ -12,7 +12,7 @@
 
 #include "sched_world.h"
 
-enum { MANY = 2048 };
+enum { MANY = 4096 };
 
 /* The simulated engine's functions, some of them replaced. One world at a time. */
 static warm_engine_ops replaced;
@@ -184,6 +184,68 @@ static void a_budget_of_nothing_empties_the_cache(void **state) {
     world_close(&w);
 }
 
+static size_t n_forks;
+
+static int count_forks(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err) {
+    n_forks++;
+    return real->fork(e, src, dst, n, complete, err);
+}
+
+static void who_waits_for_window_rows_is_not_forked_in_vain_at_every_step(void **state) {
+    (void)state;
+    enum { N = 5 };
+    world w;
+    /* cells for five that share their beginning, but window rows for four */
+    world_options o = world_of_kind(
+        WARM_STATE_WINDOW,
+        (world_options){.sim = {.n_ctx = 280, .n_seq_max = 6, .n_window = 64}, .n_slots = N, .budget_bytes = 8 << 20});
+    world_open(&w, &o);
+    int32_t prompt[MANY];
+    request r[N];
+    n_forks = 0;
+    replace_ops(&w)->fork = count_forks;
+    tokens_fill(prompt, 150, 1);
+    for (int i = 0; i < N; i++) {
+        request_submit(&w, &r[i], prompt, 150, &(request_options){.n_predict = 20, .id_slot = -1, .ignore_eos = true});
+        while (i < N - 1 && r[i].n_got < 1) warm_sched_step(w.sched);
+    }
+    for (int i = 0; i < N; i++) {
+        request_wait(&w, &r[i]);
+        request_check(&w, &r[i]);
+        request_free(&r[i]);
+    }
+    assert_in_range(n_forks, N - 1, N + 1);
+    world_close(&w);
+}
+
+static size_t resumable(world *w, const int32_t *prompt, size_t n) {
+    uint8_t fingerprint[WARM_SCOPE_BYTES];
+    warm_scope *scope;
+    warm_unit units[MANY];
+    warm_scope_fingerprint(w->engine->info->scope, NULL, NULL, fingerprint);
+    if (warm_cache_scope(w->cache, fingerprint, &scope)) return 0;
+    for (size_t i = 0; i < n; i++) units[i] = (warm_unit)prompt[i];
+    return warm_cache_match_resume(w->cache, scope, units, n);
+}
+
+static void snapshots_that_wait_leave_room_for_the_units_of_the_last(void **state) {
+    (void)state;
+    world w;
+    /* A snapshot takes so long that the units before it are saved only when nothing is computed; room for all of them and one snapshot. */
+    world_options o =
+        world_of_kind(WARM_STATE_RANGES_SNAPSHOTS,
+                      (world_options){.sim = {.snapshot_bytes = 64 << 10, .snapshot_ns = 50 * 1000000}, .budget_bytes = 360 << 10});
+    world_open(&w, &o);
+    int32_t prompt[3000];
+    request r;
+    tokens_fill(prompt, 3000, 1);
+    request_run(&w, &r, prompt, 3000, 1);
+    world_settle(&w);
+    assert_int_equal(resumable(&w, prompt, 3000), 2999);
+    request_free(&r);
+    world_close(&w);
+}
+
 static struct {
     size_t n_tokens, n_top;
     warm_token_prob top[8];
@@ -236,6 +298,8 @@ static void each_token_keeps_its_own_candidates(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_waits_for_window_rows_is_not_forked_in_vain_at_every_step),
+        cmocka_unit_test(snapshots_that_wait_leave_room_for_the_units_of_the_last),
         cmocka_unit_test(a_resident_that_is_continued_need_not_make_room),
         cmocka_unit_test(cells_shared_with_a_running_task_are_needed_once),
         cmocka_unit_test(what_is_about_to_be_loaded_is_not_evicted_to_make_room),

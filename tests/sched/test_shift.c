@@ -225,6 +225,51 @@ static void a_shift_that_fails_ends_the_request_and_nothing_else(void **state) {
     world_close(&w);
 }
 
+static void a_move_that_fails_is_made_up_for_by_computing(void **state) {
+    (void)state;
+    world w;
+    world_options o = shifting(WARM_STATE_RANGES);
+    o.sim.shift_fails_at = 1;
+    o.n_slots = 1;
+    world_open(&w, &o);
+    int32_t prompt[200];
+    request r, next;
+    tokens_fill(prompt, 200, 1);
+    request_options ro = long_answer(5, 0, 0);
+    request_submit(&w, &r, prompt, 200, &ro);
+    /* When it fails nothing else is under way that could wake the scheduler up again. */
+    ro.n_cache_reuse = 50;
+    request_submit(&w, &next, prompt + 50, 150, &ro);
+    world_settle(&w);
+    request_check(&w, &next);
+    assert_int_equal(next.t.n_computed, 150);
+    request_free(&r);
+    request_free(&next);
+    world_close(&w);
+}
+
+static void who_waits_for_a_slot_gets_it_when_a_shift_has_failed(void **state) {
+    (void)state;
+    world w;
+    world_options o = shifting(WARM_STATE_RANGES);
+    o.sim.shift_fails_at = 1;
+    o.n_slots = 1;
+    world_open(&w, &o);
+    int32_t prompt[100];
+    request r, next;
+    tokens_fill(prompt, 100, 1);
+    request_options ro = long_answer(LONG, 0, 0);
+    request_submit(&w, &r, prompt, 100, &ro);
+    ro.n_predict = 5;
+    request_submit(&w, &next, prompt, 100, &ro);
+    world_settle(&w);
+    assert_true(r.failed);
+    request_check(&w, &next);
+    request_free(&r);
+    request_free(&next);
+    world_close(&w);
+}
+
 static void moved_text_is_reused_when_asked_for_and_where_it_is_more_than_what_is_exact(void **state) {
     (void)state;
     for (int32_t least = 0; least <= 100; least += 50) {
@@ -324,6 +369,8 @@ int main(void) {
         cmocka_unit_test(everything_before_the_shift_is_kept_exactly),
         cmocka_unit_test(cells_shared_with_others_are_its_own_before_they_move),
         cmocka_unit_test(a_shift_that_fails_ends_the_request_and_nothing_else),
+        cmocka_unit_test(who_waits_for_a_slot_gets_it_when_a_shift_has_failed),
+        cmocka_unit_test(a_move_that_fails_is_made_up_for_by_computing),
         cmocka_unit_test(moved_text_is_reused_when_asked_for_and_where_it_is_more_than_what_is_exact),
         cmocka_unit_test(of_equal_ways_the_exact_one_is_taken),
         cmocka_unit_test(shared_or_running_text_is_not_moved),
