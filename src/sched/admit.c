@@ -168,9 +168,11 @@ static size_t continue_at(warm_sched *s, const warm_seq *q, size_t m) {
     return m && s->e->ops->can_continue(s->e, q->id, (int32_t)m) ? m : 0;
 }
 
-static bool computes_prompt(const warm_seq *q) {
-    if (!q->slot || q->n_exact < q->n_want) return false;
-    return q->slot->state == WARM_SLOT_PREFILL || q->slot->state == WARM_SLOT_LOADING;
+/* The slot in which the sequence is about to get more of its prompt, or NULL. */
+static const warm_slot *prefills(const warm_seq *q) {
+    const warm_slot *sl = q->slot;
+    if (!sl || q->n_exact < q->n_want) return NULL;
+    return sl->state == WARM_SLOT_PREFILL || sl->state == WARM_SLOT_LOADING ? sl : NULL;
 }
 
 static void list_seqs(warm_sched *s, const warm_slot *sl, const warm_unit *units, size_t n, warm_plan_input *in,
@@ -183,9 +185,10 @@ static void list_seqs(warm_sched *s, const warm_slot *sl, const warm_unit *units
         warm_plan_seq *x = &seqs[in->n_seqs];
         *x = (warm_plan_seq){
             .n = q->n, .n_match = match, .n_continue = continue_at(s, q, match), .running = q->slot != NULL || q->held};
-        if (computes_prompt(q)) {
+        const warm_slot *by = prefills(q);
+        if (by) {
             x->n_ahead = warm__seq_match_wanted(q, units, n - 1);
-            x->n_begun = q->n > q->slot->n_begun ? q->n : q->slot->n_begun;
+            x->n_begun = q->n > by->n_begun ? q->n : by->n_begun;
         }
         who[in->n_seqs++] = q;
     }
@@ -300,7 +303,7 @@ static void begin_wait(warm_sched *s, warm_slot *sl, const warm_plan *p, warm_se
 /* Whether the one it waits for is still on its way. If not, what that one has computed is there to be used, however it ended. */
 static bool still_waits(const warm_slot *sl) {
     const warm_slot *l = sl->leader;
-    return l->seq && l->order == sl->leader_order && computes_prompt(l->seq) && l->seq->n < sl->wait_pos;
+    return l->seq && l->order == sl->leader_order && prefills(l->seq) && l->seq->n < sl->wait_pos;
 }
 
 static warm_slot *done_waiting(warm_sched *s) {
