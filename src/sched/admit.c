@@ -133,20 +133,29 @@ void warm__start_again(warm_sched *s, warm_slot *sl) {
     s->queue_changed = true;
 }
 
+static bool park_youngest(warm_sched *s) {
+    warm_slot *youngest = NULL;
+    unsigned n_running = 0;
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        warm_slot *sl = &s->slots[i];
+        if (!sl->seq) continue;
+        n_running++;
+        if (!youngest || sl->order > youngest->order) youngest = sl;
+    }
+    if (n_running < 2) return false;
+    park(s, youngest);
+    return true;
+}
+
 bool warm__make_room_for_step(warm_sched *s) {
     while (!make_room(s, false, true)) {
-        warm_slot *youngest = NULL;
-        unsigned n_running = 0;
-        for (uint32_t i = 0; i < s->n_slots; i++) {
-            warm_slot *sl = &s->slots[i];
-            if (!sl->seq) continue;
-            n_running++;
-            if (!youngest || sl->order > youngest->order) youngest = sl;
-        }
-        if (n_running < 2) return false;
-        park(s, youngest);
+        if (!park_youngest(s)) return false;
     }
     return true;
+}
+
+bool warm__give_way(warm_sched *s) {
+    return warm__drop_oldest(s, NULL, true) || park_youngest(s);
 }
 
 /* The last resume point in the tree, of all units but the last, which is always computed. Pinned before room is made: that must not evict what

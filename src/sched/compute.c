@@ -252,6 +252,15 @@ static void shift_contexts(warm_sched *s) {
     }
 }
 
+static int decode(warm_sched *s, size_t n, uint64_t *ns, warm_err *err) {
+    warm_batch b = {.n = n, .token = s->b_token, .pos = s->b_pos, .seq = s->b_seq, .want = s->b_want};
+    uint64_t t0 = warm__sched_now(s);
+    int rc = warm__adapters_apply(s, err);
+    if (!rc) rc = s->e->ops->decode(s->e, &b, err);
+    *ns = warm__sched_now(s) - t0;
+    return rc;
+}
+
 bool warm__compute(warm_sched *s) {
     shift_contexts(s);
     if (!warm__make_room_for_step(s)) {
@@ -262,12 +271,14 @@ bool warm__compute(warm_sched *s) {
     }
     size_t n_generating, n = build_batch(s, &n_generating);
     if (!n) return false;
-    warm_batch b = {.n = n, .token = s->b_token, .pos = s->b_pos, .seq = s->b_seq, .want = s->b_want};
     warm_err err = {0};
-    uint64_t t0 = warm__sched_now(s);
-    int rc = warm__adapters_apply(s, &err);
-    if (!rc) rc = s->e->ops->decode(s->e, &b, &err);
-    uint64_t ns = warm__sched_now(s) - t0;
+    uint64_t ns;
+    int rc;
+    while ((rc = decode(s, n, &ns, &err)) == WARM_EFULL && warm__give_way(s)) {
+        s->queue_changed = false; /* who was parked would be back at once: the count has room for it */
+        n = build_batch(s, &n_generating);
+        if (!n) return true;
+    }
     if (rc) {
         if (!err.code) warm_err_set(&err, rc, "decode: %s", warm_strerror(rc));
         fail_batch(s, &err);

@@ -225,6 +225,8 @@ bool warm__save_before_use(warm_sched *s, warm_seq *q, bool force);
 /* Makes room for the next tokens before a decode: drops residents, then parks the youngest. false: one task alone is left and the context
  * is full. */
 bool warm__make_room_for_step(warm_sched *s);
+/* The engine had no room although it was counted: one resident goes, or the youngest is parked. false as above. */
+bool warm__give_way(warm_sched *s);
 /* Gives up the slot's sequence and has its task planned anew. */
 void warm__start_again(warm_sched *s, warm_slot *sl);
 

@@ -14,6 +14,7 @@ static warm_engine_ops failing;
 static const warm_engine_ops *real;
 static warm_rng *chance;
 static uint64_t rarity;
+static bool decodes; /* fail, too */
 
 static bool fails(uint64_t times) {
     return warm_rng_below(chance, rarity * times) == 0;
@@ -25,6 +26,12 @@ static int failure(warm_err *err) {
 
 static int decode(warm_engine *e, const warm_batch *b, warm_err *err) {
     return fails(10) ? failure(err) : real->decode(e, b, err);
+}
+
+/* Whoever is alone in a batch may have nobody to make room for it. */
+static int decode_without_room(warm_engine *e, const warm_batch *b, warm_err *err) {
+    if (b->seq[0] != b->seq[b->n - 1] && fails(1)) return warm_err_set(err, WARM_EFULL, "simulated lack of room");
+    return decodes ? decode(e, b, err) : real->decode(e, b, err);
 }
 
 static int fork_seq(warm_engine *e, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err) {
@@ -69,14 +76,15 @@ static int snapshot_load(warm_engine *e, int32_t seq, const void *src, size_t by
     return warm_rng_below(chance, 2) ? failure(err) : warm_err_set(err, WARM_EFULL, "simulated lack of room");
 }
 
-void faults_set(world *w, warm_rng *rng, uint64_t one_in, bool decodes) {
+void faults_set(world *w, warm_rng *rng, uint64_t one_in, bool decodes_fail) {
     if (w->engine->ops != &failing) real = w->engine->ops;
     w->engine->ops = real;
     if (!one_in) return;
     chance = rng;
     rarity = one_in;
     failing = *real;
-    if (decodes) failing.decode = decode;
+    decodes = decodes_fail;
+    failing.decode = decode_without_room;
     failing.fork = fork_seq;
     failing.shift = shift;
     failing.state_save = state_save;
