@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -23,6 +24,8 @@ struct talk {
     int32_t tokens[MOST_PROMPT + 256];
     size_t n;
 };
+
+static const char *const names[] = {"a", "b", "c"}; /* of slot files */
 
 static uint64_t env_number(const char *name, uint64_t otherwise) {
     const char *s = getenv(name);
@@ -65,12 +68,35 @@ struct moves {
     uint64_t units, truncated;
 };
 
+/* Orders for slots that come while requests run. */
+struct orders {
+    unsigned n_given, n_done, n_failed;
+};
+
+static void on_done(void *ud, const warm_slot_result *r) {
+    struct orders *all = ud;
+    all->n_done++;
+    all->n_failed += r->err.code != 0;
+}
+
+static void give_order(world *w, const world_options *o, warm_rng *rng, struct orders *all) {
+    warm_slot_order order = {.verb = (enum warm_slot_verb)warm_rng_below(rng, 3),
+                             .id_slot = (int32_t)warm_rng_below(rng, o->n_slots),
+                             .name = names[warm_rng_below(rng, 3)],
+                             .done = on_done,
+                             .ud = all};
+    if (order.verb == WARM_SLOT_ERASE) order.name = NULL;
+    warm_sched_slot_order(w->sched, &order);
+    all->n_given++;
+}
+
 /* Returns how many units were moved and how many answers did not end with their limit because the context was full or shifted. */
 static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, const struct faults *f) {
     world w;
     world_open(&w, o);
     warm_rng rng = {seed};
     warm_rng chance = {seed + 1};
+    struct orders orders = {0};
     if (f) faults_set(&w, &chance, f->one_in, f->decodes);
     static struct talk talks[N_TALKS];
     memset(talks, 0, sizeof talks);
@@ -92,6 +118,7 @@ static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, c
                                               .n_keep = (int32_t)warm_rng_below(&rng, 200) - 1,
                                               .salt = flavour == 2 ? "salt" : NULL,
                                               .ignore_eos = flavour < 8});
+            if (o->slot_dir && warm_rng_below(&rng, 3) == 0) give_order(&w, o, &rng, &orders);
             for (uint64_t steps = warm_rng_below(&rng, 6); steps; steps--) warm_sched_step(w.sched);
             if (flavour == 3 || (f && flavour == 4)) {
                 warm_sched_cancel(w.sched, r[k].id);
@@ -119,6 +146,7 @@ static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, c
             }
             request_free(&r[k]);
         }
+        while (orders.n_done < orders.n_given) warm_sched_step(w.sched);
         for (size_t k = 0; f && k < N_TALKS; k++) {
             if (talks[k].n && warm_rng_below(&rng, 100) < f->damage) faults_damage(&w, &rng, talks[k].tokens, talks[k].n);
         }
@@ -134,6 +162,7 @@ static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, c
                   (unsigned long long)asked, (unsigned long long)computed, (unsigned long long)moved, (unsigned long long)n_failed,
                   (unsigned long long)st.n_damaged);
     world_close(&w);
+    if (o->slot_dir) assert_true(orders.n_failed < orders.n_given);
     return (struct moves){moved, truncated};
 }
 
@@ -179,6 +208,8 @@ static void what_is_moved_is_given_to_nobody_who_did_not_ask(void **state) {
 static void what_fails_or_is_damaged_changes_no_answer(void **state) {
     (void)state;
     uint64_t seed = env_number("WARM_SEED", 40), iters = env_number("WARM_ITERS", 200);
+    char folder[] = "/tmp/warm_sched_XXXXXX";
+    assert_non_null(mkdtemp(folder));
     const struct {
         world_options o;
         struct faults f;
@@ -188,7 +219,13 @@ static void what_fails_or_is_damaged_changes_no_answer(void **state) {
         {{.sim = {.n_ctx = 960, .n_seq_max = 6, .n_ubatch = 64}, .n_slots = 3, .budget_bytes = 512 << 10, .slice_ns = 10 * 1000},
          {.one_in = 8, .damage = 20}},
         {{.sim = {.n_ctx = 2500, .n_seq_max = 8, .n_ubatch = 96}, .n_slots = 4, .budget_bytes = 2 << 20, .slice_ns = 10 * 1000},
-         {.one_in = 30, .decodes = true, .damage = 80}},
+         {.one_in = 30, .decodes = true, .damage = 30}},
+        {{.sim = {.n_ctx = 1500, .n_seq_max = 7, .n_ubatch = 96},
+          .n_slots = 3,
+          .budget_bytes = 1 << 20,
+          .slice_ns = 10 * 1000,
+          .slot_dir = folder},
+         {.one_in = 40, .damage = 10}},
         {{.sim = {.n_ctx = 960, .n_seq_max = 6},
           .n_slots = 3,
           .budget_bytes = 1 << 20,
@@ -202,6 +239,12 @@ static void what_fails_or_is_damaged_changes_no_answer(void **state) {
             run(&o, seed + i, iters, &worlds[i].f);
         }
     }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    assert_int_equal(rmdir(folder), 0);
 }
 
 /* The reference: every list of tokens whose state was ever computed, compared with a new prompt one by one. */
