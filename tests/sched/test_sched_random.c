@@ -18,7 +18,7 @@
 #include "sched_faults.h"
 #include "sched_world.h"
 
-enum { MOST_PROMPT = 900, N_TALKS = 12, AT_ONCE = 6 };
+enum { MOST_PROMPT = 900, N_TALKS = 12, AT_ONCE = 6, N_ADAPTERS = 2 };
 
 struct talk {
     int32_t tokens[MOST_PROMPT + 256];
@@ -96,6 +96,7 @@ static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, c
     world_open(&w, o);
     warm_rng rng = {seed};
     warm_rng chance = {seed + 1};
+    static const float scales[3][N_ADAPTERS] = {{0}, {1, 0.5f}, {0, 2}};
     struct orders orders = {0};
     if (f) faults_set(&w, &chance, f->one_in, f->decodes);
     static struct talk talks[N_TALKS];
@@ -117,6 +118,7 @@ static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, c
                                               .n_cache_reuse = o->context_shift && flavour >= 6 ? 8 : 0,
                                               .n_keep = (int32_t)warm_rng_below(&rng, 200) - 1,
                                               .salt = flavour == 2 ? "salt" : NULL,
+                                              .scales = o->sim.n_adapters ? scales[warm_rng_below(&rng, 3)] : NULL,
                                               .ignore_eos = flavour < 8});
             if (o->slot_dir && warm_rng_below(&rng, 3) == 0) give_order(&w, o, &rng, &orders);
             for (uint64_t steps = warm_rng_below(&rng, 6); steps; steps--) warm_sched_step(w.sched);
@@ -274,6 +276,8 @@ static void sizes_that_do_not_suit_each_other_change_no_answer(void **state) {
                            .budget_bytes = (size_t)1 << (13 + warm_rng_below(&rng, 10)),
                            .slice_ns = 1000 * (1 + warm_rng_below(&rng, 500)),
                            .context_shift = warm_rng_below(&rng, 3) == 0};
+        static const float at_start[N_ADAPTERS];
+        if (i % 3 == 0) o.sim.adapter_scale = at_start, o.sim.n_adapters = N_ADAPTERS;
         o = world_of_kind((enum warm_state_kind)warm_rng_below(&rng, WARM_STATE_WHOLE + 1), o);
         struct faults f = {.one_in = 20, .damage = 10};
         run(&o, seed + (uint64_t)i, iters, warm_rng_below(&rng, 2) ? &f : NULL);
