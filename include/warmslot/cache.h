@@ -204,6 +204,10 @@ void warm_cache_save_without_window(warm_cache *c, warm_save *s);
  * more (its beginning was unlinked, or is in other pieces); go on with warm_cache_advance. */
 WARM_MUST_USE int warm_cache_save_commit(warm_cache *c, warm_path *p, warm_save *s, const warm_unit *units, warm_piece_view *v);
 void warm_cache_save_abort(warm_cache *c, warm_save *s);
+/* [any] Computes the checksums of what was written before it is committed: where nobody seals the view that a commit gives, damage that comes
+ * before the first verification would go unnoticed. */
+void warm_save_seal(warm_save *s);
+void warm_snapshot_seal(warm_snapshot *s);
 
 /* Window rows that were evicted or never came can be put back while they are in the context. [*start, *start + *count) is the first piece
  * with unit pos or behind it that has none and lies on the path as a whole; false: there is no such piece. Cost: the blocks between pos and

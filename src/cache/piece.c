@@ -247,6 +247,14 @@ void warm_piece_seal(warm_piece *x) {
     if (window_there(x) && atomic_load(&x->window->sum) == UNSEALED) (void)compare_sum(&x->window->extent, &x->window->sum);
 }
 
+void warm_save_seal(warm_save *s) {
+    warm_piece_seal(s->piece_);
+}
+
+void warm_snapshot_seal(warm_snapshot *s) {
+    warm_piece_seal(s->piece_);
+}
+
 int warm_piece_verify(warm_piece *x) {
     return atomic_load(&x->sum) == DAMAGED ? WARM_ECORRUPT : compare_sum(&x->extent, &x->sum);
 }

@@ -255,26 +255,33 @@ static int read_piece(const warm_slot_restore *r, uint32_t i, uint8_t *state, ui
     return rows ? warm_slot_io_read(&r->reader, at + x->bytes, rows, (size_t)x->window_bytes, x->window_sum, err) : 0;
 }
 
-/* [slot worker] */
-static int read_item(const warm_slot_restore *r, const struct item *it, warm_err *err) {
+/* [slot worker] Nobody gets to see the bytes before their checksums are taken. */
+static int read_item(const warm_slot_restore *r, struct item *it, warm_err *err) {
     const warm_slot_file *f = &r->reader.f;
     int rc = 0;
     switch (it->kind) {
     case ITEM_BLOCK:
-        for (size_t i = 0; !rc && i < it->u.block.n_pieces; i++)
-            rc = read_piece(r, it->at + (uint32_t)i, it->u.block.pieces[i].data, it->u.block.pieces[i].window, err);
+        for (size_t i = 0; !rc && i < it->u.block.n_pieces; i++) {
+            warm_save *x = &it->u.block.pieces[i];
+            rc = read_piece(r, it->at + (uint32_t)i, x->data, x->window, err);
+            if (!rc) warm_save_seal(x);
+        }
         return rc;
     case ITEM_ROWS:
-        return read_piece(r, it->at, NULL, it->u.rows.window, err);
+        rc = read_piece(r, it->at, NULL, it->u.rows.window, err);
+        if (!rc) warm_save_seal(&it->u.rows);
+        return rc;
     default:
-        return warm_slot_io_read(&r->reader, r->offsets[f->n_pieces + it->at], it->u.snapshot.data,
-                                 (size_t)f->snapshots[it->at].bytes, f->snapshots[it->at].sum, err);
+        rc = warm_slot_io_read(&r->reader, r->offsets[f->n_pieces + it->at], it->u.snapshot.data,
+                               (size_t)f->snapshots[it->at].bytes, f->snapshots[it->at].sum, err);
+        if (!rc) warm_snapshot_seal(&it->u.snapshot);
+        return rc;
     }
 }
 
 /* [slot worker] */
 static void read_job(warm_order *a) {
-    const warm_slot_restore *r = a->restore;
+    warm_slot_restore *r = a->restore;
     warm_err why = {0};
     for (size_t i = 0; i < r->n_items; i++) {
         int rc = read_item(r, &r->items[i], &why);

@@ -208,8 +208,9 @@ bool warm__slot_orders(warm_sched *s) {
     for (warm_order **at = &s->orders; *at;) {
         warm_order *a = *at;
         enum warm_order_phase phase = a->phase;
-        if (behind_another(s, a) || job_is_out(a) || !turn(a)) {
-            did |= a->phase != phase;
+        bool waits = behind_another(s, a) || job_is_out(a);
+        if (waits || !turn(a)) {
+            did |= !waits && (a->job_out || a->phase != phase);
             at = &a->next;
             continue;
         }

@@ -35,7 +35,7 @@ void world_open(world *w, const world_options *o) {
     warm_sim_options sim = o->sim;
     sim.clock_ns = &w->now_ns;
     sim.row_ns = 300 * 1000;
-    sim.copy_ns = 1000;
+    if (!sim.copy_ns) sim.copy_ns = 1000;
     assert(!warm_sim_open(&sim, &w->engine));
     assert(!warm_worker_new("test", o->n_threads, &w->worker, NULL));
     if (o->budget_bytes) {

@@ -122,7 +122,7 @@ static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, c
                                               .ignore_eos = flavour < 8});
             if (o->slot_dir && warm_rng_below(&rng, 3) == 0) give_order(&w, o, &rng, &orders);
             for (uint64_t steps = warm_rng_below(&rng, 6); steps; steps--) warm_sched_step(w.sched);
-            if (flavour == 3 || (f && flavour == 4)) {
+            if (flavour == 3 || (f && flavour < 6)) {
                 warm_sched_cancel(w.sched, r[k].id);
                 canceled[k] = true;
             }
@@ -228,6 +228,12 @@ static void what_fails_or_is_damaged_changes_no_answer(void **state) {
           .slice_ns = 10 * 1000,
           .slot_dir = folder},
          {.one_in = 40, .damage = 10}},
+        /* Loads that take many steps, and are cut off or parked on their way. */
+        {{.sim = {.n_ctx = 1200, .n_seq_max = 5, .n_ubatch = 64, .copy_ns = 200 * 1000},
+          .n_slots = 3,
+          .budget_bytes = 4 << 20,
+          .slice_ns = 100 * 1000},
+         {.one_in = 100, .damage = 5}},
         /* Bytes that a thread may be reading are not to be changed. */
         {{.sim = {.n_ctx = 1500, .n_seq_max = 7, .n_ubatch = 96},
           .n_slots = 3,

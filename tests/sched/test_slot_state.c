@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "sched_faults.h"
 #include "sched_world.h"
 #include "store/slot_io.h"
 
@@ -409,6 +410,32 @@ static void an_order_without_memory_can_be_given_again(void **state) {
     }
 }
 
+static void what_is_damaged_after_a_restore_is_never_computed_on(void **state) {
+    (void)state;
+    size_t again = 0;
+    for (size_t k = 0; k < N_KINDS; k++) {
+        world w;
+        world_options o = options(kinds[k]);
+        int32_t prompt[MANY];
+        request r;
+        tokens_fill(prompt, 600, 1);
+        world_open(&w, &o);
+        run_in(&w, &r, prompt, 600, 1, 0);
+        request_free(&r);
+        warm_slot_result x = order_run(&w, WARM_SLOT_SAVE, 0, "slot");
+        assert_done(&x);
+        world_close(&w);
+        world_open(&w, &o);
+        x = order_run(&w, WARM_SLOT_RESTORE, 0, "slot");
+        assert_done(&x);
+        warm_rng rng = {k};
+        for (int i = 0; i < 20; i++) faults_damage(&w, &rng, prompt, 600);
+        again += computed(&w, prompt, 600) - 1; /* and the answer was the right one */
+        world_close(&w);
+    }
+    assert_true(again > 0);
+}
+
 struct pending {
     warm_slot_result result;
     bool out;
@@ -618,6 +645,7 @@ int main(void) {
         cmocka_unit_test(files_of_the_first_version_are_restored),
         cmocka_unit_test(a_damaged_file_changes_nothing),
         cmocka_unit_test(an_order_without_memory_can_be_given_again),
+        cmocka_unit_test(what_is_damaged_after_a_restore_is_never_computed_on),
         cmocka_unit_test(orders_and_requests_do_not_spoil_each_other),
         cmocka_unit_test(what_is_under_way_when_the_scheduler_ends_is_answered),
     };
