@@ -63,8 +63,9 @@ WARM_MUST_USE int warm_kv_snapshot_commit(warm_kv *kv, const warm_path *p, size_
 warm_kv_load *warm_kv_load_begin(warm_kv *kv, int32_t seq, warm_resume *r, size_t from, bool complete);
 /* The next call into the engine. Returns 1 = done, and *n units were appended (0 with rows or a snapshot of units that were there); 0 = the bytes are not
  * verified yet, call again after a wake; WARM_ENOTFOUND: the load is finished; WARM_ECORRUPT: the bytes were damaged and are
- * quarantined; WARM_EFULL / WARM_EENGINE: as the engine. After WARM_EFULL it may be tried again when there is room; after another error the load
- * can only be ended, and where cells alone are not enough to continue, the sequence with it. */
+ * quarantined; WARM_EFULL / WARM_EENGINE: as the engine. After WARM_EFULL it may be tried again when there is room (in vain for a snapshot on
+ * cells: these are gone then); after another error the load can only be ended, and where cells alone are not enough to continue, the
+ * sequence with it. */
 WARM_MUST_USE int warm_kv_load_next(warm_kv *kv, warm_kv_load *l, size_t *n);
 /* Ends a load, finished or not. */
 void warm_kv_load_end(warm_kv *kv, warm_kv_load *l);

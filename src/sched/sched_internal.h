@@ -11,9 +11,9 @@
  *
  * A sequence is running (a slot owns it) or resident. It owns its units and lists its cells (pool.h). Invariants
  *  (1) units[0..n) are the cells 0..n-1 of the engine's sequence `id`; units[n..n_want) are still to be computed or loaded.
- *  (2) A running sequence with a cache holds a pinned path; a resident holds one only until it is saved.
+ *  (2) A sequence may hold a pinned path, which is ahead of it only while it is being loaded; a resident holds none once it is saved.
  *  (3) A resident is dropped only when it is saved, when saving was refused, or when it is not to be cached at all.
- *  (4) Before each decode there are free cells for everything that running tasks still have to compute.
+ *  (4) Before each decode there are, as far as can be counted, cells and window rows for all that running tasks still have to compute.
  *  (5) An incomplete sequence (its load has not come to its end) is neither decoded, saved, shared nor kept.
  *  (6) What a sequence has behind n_exact is never matched, saved or shared. */
 #ifndef WARM_SCHED_INTERNAL_H
