@@ -220,9 +220,9 @@ test('/tokenize and /detokenize name the field that is wrong', async () => {
 });
 
 test('unknown routes and methods', async () => {
-    for (const route of ['/', '/v1', '/v1/completions/', '//health', '/completion/x', '/v1/embeddings', '/slots/0'])
+    for (const route of ['/', '/v1', '/v1/completions/', '//health', '/completion/x', '/v1/embeddings', '/slots/0/x'])
         checkError(await server.get(route), 404, /File Not Found/, route);
-    for (const route of ['/completion', '/tokenize', '/v1/chat/completions']) {
+    for (const route of ['/completion', '/tokenize', '/v1/chat/completions', '/slots/0']) {
         const answer = await server.get(route);
         checkError(answer, 405, /GET.*POST/, route);
         assert.match(answer.headers.allow, /POST/);
