@@ -47,8 +47,8 @@ demo: release
 
 bench: release
 	@cmake --build build --target benches
-	@for file in bench/*.c; do echo "== $file"; build/bench/$(basename $file .c) || exit 1; done
-	@for file in $(filter-out bench/demo.js,$(wildcard bench/*.js)); do echo "== $file"; WARMSLOT_BIN=$(CURDIR)/build/warmslot node $file || exit 1; done
+	@for file in bench/*.c; do echo "== $$file"; build/bench/$$(basename $$file .c) || exit 1; done
+	@for file in $(filter-out bench/demo.js,$(wildcard bench/*.js)); do echo "== $$file"; WARMSLOT_BIN=$(CURDIR)/build/warmslot node $$file || exit 1; done
 
 # The sanitizers' shadow memory does not fit every random placement of libraries; where it may be switched off, it is.
 soak: dev

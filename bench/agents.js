@@ -82,6 +82,7 @@ function judge(name, judged, { calls, asked, least, context, plain, noise }, rat
 }
 
 async function main() {
+    if (!fs.existsSync(args.traces)) return console.log(`skipped: no traces in ${args.traces}`);
     const model = args.model || makeModel(args.kind, args['model-args'] ? args['model-args'].split(' ') : []);
     const calls = readCalls();
     const tokenizer = await start(['-m', model, '-c', '512', '-np', '1', '--cache-ram', '0']);

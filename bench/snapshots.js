@@ -479,6 +479,7 @@ function blockTable(S) {
 }
 
 async function main() {
+    if (!fs.existsSync(args.traces)) return console.log(`skipped: no traces in ${args.traces}`);
     const tables = new Set(args.tables.split(','));
     const weights = args.weights.split(',').map(Number);
     const sessions = await readSessions();
