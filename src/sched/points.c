@@ -70,7 +70,7 @@ size_t warm__points_save_end(const warm_sched *s, const warm_seq *q) {
 }
 
 size_t warm__points_gap(const warm_sched *s) {
-    if (!s->kv || !warm_state_has_snapshots(s->info->state)) return WARM_DUE_GAP_MIN;
+    if (!s->kv || !warm_state_has_snapshots(s->info->state)) return 1; /* a mark costs nothing */
     return warm_due_gap(warm_kv_snapshot_ns(s->kv), s->rates.prefill_ns_per_unit);
 }
 
@@ -78,6 +78,5 @@ bool warm__points_in_tree(warm_sched *s, const warm_seq *q) {
     warm_scope *scope;
     size_t n = warm__seq_exact(q);
     if (warm_cache_scope(s->o.cache, q->fingerprint, &scope)) return false;
-    size_t gap = s->info->state == WARM_STATE_RANGES ? 1 : warm__points_gap(s);
-    return n - warm_cache_match_resume(s->o.cache, scope, q->units, n) < gap;
+    return n - warm_cache_match_resume(s->o.cache, scope, q->units, n) < warm__points_gap(s);
 }

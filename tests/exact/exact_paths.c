@@ -125,6 +125,15 @@ static void load(exact_trial *t) {
     }
 }
 
+static void restarted_from_file(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = exact_size(t, 320, 500);
+    exact_words(t, prompt, n);
+    exact_run(t, prompt, n);
+    exact_restart_from_file(t);
+    ask(t, prompt, more(t, prompt, n), EXACT_BITS_SAME, 0, n);
+}
+
 static void load_range(exact_trial *t, size_t at) {
     int32_t prompt[EXACT_TEXT_MAX] = {0};
     size_t n = exact_size(t, 384, 500);
@@ -448,6 +457,7 @@ const exact_path exact_paths[] = {
     {.name = "16 answers to a long prompt", .run = fan_out_16, .wide = true},
     {.name = "load: swapped out and extended", .run = load, .brief = true},
     {.name = "load: the same prompt again", .run = the_same_loaded},
+    {.name = "slot restored from a file", .run = restarted_from_file, .brief = true},
     {.name = "load: diverged at 90 %", .run = diverge_late, .brief = true},
     {.name = "load: diverged at 10 %", .run = diverge_early},
     {.name = "load: last message edited", .run = edit_last_message, .brief = true},

@@ -146,7 +146,10 @@ void exact_trial_open(exact_trial *t, exact_bench *b, exact_result *result, cons
                              .window = e->info->n_window,
                              .snapshots = warm_state_has_snapshots(e->info->state)};
     assert(!warm_cache_new(&co, &t->cache, NULL));
+    strcpy(t->folder, "/tmp/warm-exact-XXXXXX");
+    assert(mkdtemp(t->folder));
     warm_sched_options so = {.engine = e,
+                             .slot_dir = t->folder,
                              .cache = t->cache,
                              .store = t->store,
                              .worker = t->worker,
@@ -163,6 +166,7 @@ void exact_trial_close(exact_trial *t) {
     t->store->ops->close(t->store);
     assert(t->budget.used_bytes == 0);
     warm_worker_free(t->worker);
+    rmdir(t->folder);
     exact_forget(t);
 }
 
@@ -379,4 +383,34 @@ void exact_push_out(exact_trial *t) {
     size_t n = EXACT_CTX - CHUNK_LEAST;
     exact_words(t, prompt, n);
     exact_run(t, prompt, n);
+}
+
+struct ordered {
+    warm_slot_result result;
+    bool done;
+};
+
+static void on_done(void *ud, const warm_slot_result *r) {
+    *(struct ordered *)ud = (struct ordered){*r, true};
+}
+
+static void order(exact_trial *t, enum warm_slot_verb verb, int32_t id_slot) {
+    struct ordered x = {0};
+    warm_slot_order o = {.verb = verb, .id_slot = id_slot, .name = "slot", .done = on_done, .ud = &x};
+    warm_sched_slot_order(t->sched, &o);
+    for (unsigned idle = 0; !x.done;) {
+        idle = warm_sched_step(t->sched) ? 0 : idle + 1;
+        assert(idle < 100000000u); /* a thread may be at it */
+    }
+    exact_expect(t, !x.result.err.code, "slot %d: %s", id_slot, x.result.err.text);
+}
+
+void exact_restart_from_file(exact_trial *t) {
+    char path[64];
+    order(t, WARM_SLOT_SAVE, 0);
+    exact_push_out(t);
+    warm_cache_clear(t->cache);
+    order(t, WARM_SLOT_RESTORE, 1);
+    snprintf(path, sizeof path, "%s/slot", t->folder);
+    exact_expect(t, !unlink(path), "no file was written");
 }

@@ -76,6 +76,7 @@ typedef struct exact_trial {
     warm_cache *cache;
     warm_worker *worker;
     warm_sched *sched;
+    char folder[32]; /* of slots' files */
     exact_known *known;
     size_t n_known, cap_known;
 } exact_trial;
@@ -134,6 +135,8 @@ void exact_judge(exact_trial *t, exact_request *r, enum exact_bits bits, size_t 
 void exact_run(exact_trial *t, const int32_t *prompt, size_t n);
 /* Computes a prompt that needs nearly the whole context, so that nothing else stays in it. */
 void exact_push_out(exact_trial *t);
+/* Saves the conversation of the slot that ran last to a file, forgets everything that the cache has, and restores it into the other slot. */
+void exact_restart_from_file(exact_trial *t);
 
 /* What a trial's requests have computed, and where (exact_known.c). */
 size_t exact_know(exact_trial *t, const int32_t *prompt, size_t n, size_t n_predict); /* one that is about to be submitted */
