@@ -18,6 +18,8 @@
 
 #include <string.h>
 
+#include "base/min.h"
+
 /* Eight at a time without a branch: the compiler makes vector code of that, and a prompt is a few hundred thousand comparisons. */
 size_t warm__tree_common(const warm_unit *a, const warm_unit *b, size_t from, size_t n) {
     size_t i = from;
@@ -28,10 +30,6 @@ size_t warm__tree_common(const warm_unit *a, const warm_unit *b, size_t from, si
     }
     while (i < n && a[i] == b[i]) i++;
     return i;
-}
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
 }
 
 const warm_block *warm__tree_child(const warm_block *b, size_t i) {
@@ -55,7 +53,7 @@ static struct found search(const warm_block *b, const warm_unit *u, size_t n) {
     } lo = {0, 0, NULL}, hi = {b->n_children, 0, NULL};
     while (lo.at < hi.at) {
         size_t mid = lo.at + (hi.at - lo.at) / 2;
-        size_t k = min_size(lo.match, hi.match);
+        size_t k = warm_min_size(lo.match, hi.match);
         warm_unit first = child_first(b, mid);
         if (k == 0 && first != u[0]) {
             if (first < u[0]) {
@@ -67,7 +65,7 @@ static struct found search(const warm_block *b, const warm_unit *u, size_t n) {
         }
         const warm_block *x = warm__tree_child(b, mid);
         __builtin_prefetch(x->children.one); /* the next level's node comes while this one's units are compared */
-        size_t both = min_size(x->n_units, n);
+        size_t both = warm_min_size(x->n_units, n);
         k = warm__tree_common(x->units, u, k, both);
         if (k == both) return (struct found){x, k, mid};
         if (x->units[k] < u[k]) {
@@ -113,7 +111,7 @@ size_t warm_cache_follow(const warm_cache *c, const warm_scope *s, const warm_un
     warm__tree_descend(&b, &pos, units, at);
     if (pos < at) return 0;
     while (b && n < max) {
-        size_t from = pos - b->start, k = min_size(b->n_units - from, max - n);
+        size_t from = pos - b->start, k = warm_min_size(b->n_units - from, max - n);
         if (k) memcpy(out + n, b->units + from, k * sizeof *out);
         n += k;
         pos += k;
@@ -143,7 +141,7 @@ size_t warm_cache_advance(warm_cache *c, warm_path *p, const warm_unit *units, s
         while (b->parent) b = b->parent;
         pos = 0;
     } else if (pos < warm__block_end(b)) {
-        size_t within = min_size(warm__block_end(b), n) - b->start;
+        size_t within = warm_min_size(warm__block_end(b), n) - b->start;
         pos = b->start + warm__tree_common(b->units, units + b->start, pos - b->start, within);
         if (pos < b->start + within) { /* it left this block: a sibling may agree for longer */
             pos = b->start;
@@ -272,7 +270,7 @@ size_t warm__tree_shared_units(const warm_block *b) {
     size_t most = 0, place = up->children_cap ? search(up, b->units, b->n_units).place : 0;
     for (size_t i = place ? place - 1 : 1; i <= place + 1 && i < up->n_children; i += 2) {
         const warm_block *x = warm__tree_child(up, i);
-        size_t k = warm__tree_common(x->units, b->units, 0, min_size(x->n_units, b->n_units));
+        size_t k = warm__tree_common(x->units, b->units, 0, warm_min_size(x->n_units, b->n_units));
         if (k > most) most = k;
     }
     return most;

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/min.h"
 
 enum { LOAD_WINDOW = 16 };
 
@@ -212,6 +213,15 @@ static int fill(warm_kv *kv, int32_t seq, warm_save *save) {
     return 0;
 }
 
+/* What was filled goes into the tree and is sealed. */
+static int commit(warm_kv *kv, warm_path *p, warm_save *save, const warm_unit *units) {
+    warm_piece_view v;
+    int rc = warm_cache_save_commit(kv->o.cache, p, save, units, &v);
+    if (rc) return rc;
+    job_post(kv, v.piece, NULL, PART_CELLS, 0);
+    return 1;
+}
+
 int warm_kv_save(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units, size_t n, bool whole_only) {
     warm_cache *c = kv->o.cache;
     size_t start, count, piece_units = warm_kv_piece_units(kv);
@@ -228,11 +238,7 @@ int warm_kv_save(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units,
         warm_cache_save_abort(c, &save);
         return rc;
     }
-    warm_piece_view v;
-    rc = warm_cache_save_commit(c, p, &save, units, &v);
-    if (rc) return rc;
-    job_post(kv, v.piece, NULL, PART_CELLS, 0);
-    return 1;
+    return commit(kv, p, &save, units);
 }
 
 int warm_kv_save_rows(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *units, size_t pos, size_t end) {
@@ -249,11 +255,7 @@ int warm_kv_save_rows(warm_kv *kv, int32_t seq, warm_path *p, const warm_unit *u
         warm_cache_save_abort(c, &save);
         return rows == WARM_ENOTFOUND ? 0 : rows < 0 ? (int)rows : WARM_EENGINE;
     }
-    warm_piece_view v;
-    rc = warm_cache_save_commit(c, p, &save, units, &v);
-    if (rc) return rc;
-    job_post(kv, v.piece, NULL, PART_CELLS, 0);
-    return 1;
+    return commit(kv, p, &save, units);
 }
 
 int warm_kv_snapshot(warm_kv *kv, int32_t seq, warm_snapshot *out) {
@@ -354,14 +356,10 @@ static int put_aside(warm_kv *kv, const warm_kv_load *l, const struct entry *en,
     return WARM_ECORRUPT;
 }
 
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 static int load_entry(warm_kv *kv, const warm_kv_load *l, const struct entry *en, size_t *n, warm_err *err) {
     warm_engine *e = kv->o.engine;
     const warm_piece_view *v = &en->view;
-    size_t goal = l->goal.path.n_units, to = min_size(v->start + v->n_units, goal), from;
+    size_t goal = l->goal.path.n_units, to = warm_min_size(v->start + v->n_units, goal), from;
     *n = 0;
     switch (en->part) {
     case PART_CELLS:

@@ -47,5 +47,15 @@ template <class F> int guard(warm_err *err, int code, F &&f) noexcept {
     }
 }
 
+/* The same of an f() that returns a number of bytes. */
+template <class F> int64_t guard_bytes(warm_err *err, int code, F &&f) noexcept {
+    int64_t bytes = 0;
+    const int rc = guard(err, code, [&] {
+        bytes = f();
+        return 0;
+    });
+    return rc ? rc : bytes;
+}
+
 } // namespace warm
 #endif

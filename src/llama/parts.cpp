@@ -164,12 +164,7 @@ size_t window_bytes(const warm_engine *we, size_t n) {
 }
 
 int64_t window_save(warm_engine *we, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err) {
-    int64_t written = 0;
-    int rc = guard(err, WARM_EENGINE, [&] {
-        written = save_window(*of(we), seq, p0, n, dst, cap);
-        return 0;
-    });
-    return rc ? rc : written;
+    return guard_bytes(err, WARM_EENGINE, [&] { return save_window(*of(we), seq, p0, n, dst, cap); });
 }
 
 int window_load(warm_engine *we, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
@@ -188,12 +183,7 @@ size_t snapshot_bytes(const warm_engine *we, int32_t seq) {
 }
 
 int64_t snapshot_save(warm_engine *we, int32_t seq, void *dst, size_t cap, warm_err *err) {
-    int64_t written = 0;
-    int rc = guard(err, WARM_EENGINE, [&] {
-        written = save_snapshot(*of(we), seq, dst, cap);
-        return 0;
-    });
-    return rc ? rc : written;
+    return guard_bytes(err, WARM_EENGINE, [&] { return save_snapshot(*of(we), seq, dst, cap); });
 }
 
 int snapshot_load(warm_engine *we, int32_t seq, const void *src, size_t bytes, int32_t n, warm_err *err) {

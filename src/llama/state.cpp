@@ -122,12 +122,7 @@ static int64_t save(engine &e, int32_t seq, int32_t p0, size_t n, void *dst, siz
 }
 
 int64_t state_save(warm_engine *we, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err) {
-    int64_t written = 0;
-    int rc = guard(err, WARM_EENGINE, [&] {
-        written = save(*of(we), seq, p0, n, dst, cap);
-        return 0;
-    });
-    return rc ? rc : written;
+    return guard_bytes(err, WARM_EENGINE, [&] { return save(*of(we), seq, p0, n, dst, cap); });
 }
 
 static int load(engine &e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1) {

@@ -102,15 +102,20 @@ static bool make_room(warm_sched *s, bool ahead, bool force) {
     return true;
 }
 
-/* Takes the slot's sequence away; its task begins again with the same units when there is room. */
+/* The slot is without a sequence; its task begins (again) with these units later. */
+static void set_units_aside(warm_slot *sl, const warm_unit *units, size_t n, enum warm_slot_state state) {
+    sl->n_parked = n;
+    sl->parked_units = warm_xmalloc(n * sizeof *units);
+    memcpy(sl->parked_units, units, n * sizeof *units);
+    sl->state = state;
+}
+
+/* Takes the slot's sequence away until there is room. */
 static void set_aside(warm_sched *s, warm_slot *sl) {
     warm_seq *q = sl->seq;
-    sl->n_parked = q->n_want;
-    sl->parked_units = warm_xmalloc(q->n_want * sizeof *q->units);
-    memcpy(sl->parked_units, q->units, q->n_want * sizeof *q->units);
+    set_units_aside(sl, q->units, q->n_want, WARM_SLOT_PARKED);
     warm__seq_drop(s, q);
     sl->seq = NULL;
-    sl->state = WARM_SLOT_PARKED;
 }
 
 static void park(warm_sched *s, warm_slot *sl) {
@@ -189,8 +194,8 @@ static void list_seqs(warm_sched *s, const warm_slot *sl, const warm_unit *units
     const warm_task *t = sl->task;
     for (uint32_t i = 0; t->cache_prompt && !sl->no_share && i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
-        if (!q->in_use || !q->cached || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint)) continue;
-        size_t match = q->incomplete ? 0 : warm__seq_match(q, units, n - 1 < q->n_exact ? n - 1 : q->n_exact);
+        if (!warm__seq_serves(q, t->fingerprint)) continue;
+        size_t match = q->incomplete ? 0 : warm__seq_match(q, units, n - 1);
         warm_plan_seq *x = &seqs[in->n_seqs];
         *x = (warm_plan_seq){
             .n = q->n, .n_match = match, .n_continue = continue_at(s, q, match), .running = q->slot != NULL || q->held};
@@ -301,10 +306,7 @@ static void begin_wait(warm_sched *s, warm_slot *sl, const warm_plan *p, warm_se
     sl->leader_order = leader->slot->order;
     sl->wait_pos = p->n_wait;
     sl->waiting_since_ns = warm__sched_now(s);
-    sl->n_parked = n;
-    sl->parked_units = warm_xmalloc(n * sizeof *units);
-    memcpy(sl->parked_units, units, n * sizeof *units);
-    sl->state = WARM_SLOT_WAITING;
+    set_units_aside(sl, units, n, WARM_SLOT_WAITING);
     /* Where state can't be cut, it has to be taken exactly there. */
     if (s->kv && s->info->state != WARM_STATE_RANGES && p->n_wait > leader->n) warm_due_add_branch(&leader->due, p->n_wait);
 }

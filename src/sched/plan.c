@@ -3,9 +3,7 @@
  * sched/plan.c - see plan.h. */
 #include "sched/plan.h"
 
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
+#include "base/min.h"
 
 /* The sequence that is continued where it is; nothing is loaded. */
 static warm_plan from_device(const warm_plan_input *in) {
@@ -30,7 +28,7 @@ static warm_plan from_tree(const warm_plan_input *in, size_t to) {
     if (!warm_state_has_ranges(in->state)) return p;
     for (size_t i = 0; i < in->n_seqs; i++) {
         const warm_plan_seq *s = &in->seqs[i];
-        size_t n = min_size(s->n_match, to);
+        size_t n = warm_min_size(s->n_match, to);
         /* Only where every position can be continued is a sequence whose load has stopped half way still good for something, so only there it is
          * taken over before one. */
         bool whole = in->state == WARM_STATE_RANGES && n == s->n && !s->running;
@@ -47,7 +45,7 @@ static void set_wait(const warm_plan_input *in, warm_plan *p) {
     p->wait_for = -1;
     for (size_t i = 0; i < in->n_seqs; i++) {
         const warm_plan_seq *s = &in->seqs[i];
-        size_t n = min_size(s->n_ahead, in->n_prompt - 1);
+        size_t n = warm_min_size(s->n_ahead, in->n_prompt - 1);
         if (n < best || s->n_begun < p->n_load) continue;
         best = n + 1;
         p->wait_for = (int)i;
@@ -57,7 +55,7 @@ static void set_wait(const warm_plan_input *in, warm_plan *p) {
 
 warm_plan warm_plan_make(const warm_plan_input *in) {
     warm_plan device = from_device(in);
-    size_t to = min_size(in->n_tree, in->n_prompt - 1), known = in->n_tree_match;
+    size_t to = warm_min_size(in->n_tree, in->n_prompt - 1), known = in->n_tree_match;
     for (size_t i = 0; i < in->n_seqs; i++) {
         if (in->seqs[i].n_match > known) known = in->seqs[i].n_match;
     }
@@ -68,7 +66,7 @@ warm_plan warm_plan_make(const warm_plan_input *in) {
         double compute = in->compute_ns_per_unit * (double)(to - device.n_device);
         if (load <= 0 || compute <= 0 || load <= compute) p = tree;
     }
-    p.n_known = min_size(known, in->n_prompt - 1);
+    p.n_known = warm_min_size(known, in->n_prompt - 1);
     set_wait(in, &p);
     return p;
 }

@@ -20,6 +20,7 @@
 #define WARM_SCHED_INTERNAL_H
 
 #include <pthread.h>
+#include <string.h>
 
 #include "engine/kv_io.h"
 #include "sched/due.h"
@@ -189,6 +190,10 @@ static inline uint64_t warm__sched_now(const warm_sched *s) {
 
 static inline size_t warm__seq_exact(const warm_seq *q) {
     return q->n < q->n_exact ? q->n : q->n_exact;
+}
+/* Whether what it has is for requests of this scope. */
+static inline bool warm__seq_serves(const warm_seq *q, const uint8_t fingerprint[WARM_SCOPE_BYTES]) {
+    return q->in_use && q->cached && !memcmp(q->fingerprint, fingerprint, WARM_SCOPE_BYTES);
 }
 
 /* seq.c */

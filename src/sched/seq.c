@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/min.h"
 #include "sched/sched_internal.h"
 
 static void reserve(warm_seq *q, size_t n) {
@@ -96,11 +97,11 @@ size_t warm__units_match(const warm_unit *a, size_t n_a, const warm_unit *b, siz
 }
 
 size_t warm__seq_match(const warm_seq *q, const warm_unit *units, size_t n) {
-    return warm__units_match(q->units, q->n, units, n);
+    return warm__units_match(q->units, warm__seq_exact(q), units, n);
 }
 
 size_t warm__seq_match_wanted(const warm_seq *q, const warm_unit *units, size_t n) {
-    return warm__units_match(q->units, q->n_want, units, n);
+    return warm__units_match(q->units, warm_min_size(q->n_want, q->n_exact), units, n);
 }
 
 size_t warm__seq_exclusive(warm_sched *s, warm_seq *q) {

@@ -11,14 +11,11 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/min.h"
 #include "sched/sched_internal.h"
 
 /* llama-server keeps at most all but as many. */
 enum { ROOM_MIN = 4 };
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 static bool owns(const warm_sched *s, const warm_seq *q, size_t from) {
     return warm_pool_exclusive(&s->pool, q->cells + from, q->n - from) == q->n - from;
@@ -52,7 +49,7 @@ static int close_gap(warm_sched *s, warm_seq *q, size_t p0, size_t p1, warm_err 
     memmove(q->units + p0, q->units + p1, (q->n_want - p1) * sizeof *q->units);
     q->n -= p1 - p0;
     q->n_want -= p1 - p0;
-    q->n_exact = min_size(q->n_exact, p0);
+    q->n_exact = warm_min_size(q->n_exact, p0);
     return 0;
 }
 
@@ -64,10 +61,10 @@ int warm__shift_context(warm_sched *s, warm_slot *sl, warm_err *err) {
     const warm_task *t = sl->task;
     warm_seq *q = sl->seq;
     size_t most = s->info->n_ctx > ROOM_MIN ? s->info->n_ctx - ROOM_MIN : 0;
-    size_t keep = min_size((t->n_keep < 0 ? t->n_prompt : (size_t)t->n_keep) + s->info->add_bos, most);
+    size_t keep = warm_min_size((t->n_keep < 0 ? t->n_prompt : (size_t)t->n_keep) + s->info->add_bos, most);
     size_t left = q->n - keep;
     if (left < 2) return WARM_ENOTFOUND;
-    size_t discard = t->n_discard > 0 ? min_size((size_t)t->n_discard, left - 1) : left / 2;
+    size_t discard = t->n_discard > 0 ? warm_min_size((size_t)t->n_discard, left - 1) : left / 2;
     if (!make_own(s, q, keep + discard)) return WARM_ENOTFOUND;
     save_exact(s, q);
     int rc = close_gap(s, q, keep, keep + discard, err);
@@ -82,10 +79,10 @@ int warm__shift_context(warm_sched *s, warm_slot *sl, warm_err *err) {
 /* llama-server's search: behind what both begin with, each run of at least `least` units that the prompt has next and the sequence has
  * further on. move: closes the gap before each. *end: where the last one ends in the prompt. */
 static int walk(warm_sched *s, warm_seq *q, const warm_unit *units, size_t n, size_t least, bool move, size_t *end) {
-    size_t at = min_size(warm__seq_match(q, units, n), q->n_exact), from = at;
+    size_t at = warm__seq_match(q, units, n), from = at;
     warm_err err = {0};
     while (from < q->n && at < n) {
-        size_t most = min_size(q->n - from, n - at), run = 0;
+        size_t most = warm_min_size(q->n - from, n - at), run = 0;
         while (run < most && q->units[from + run] == units[at + run]) run++;
         if (run < least) {
             from++;
@@ -102,7 +99,7 @@ static int walk(warm_sched *s, warm_seq *q, const warm_unit *units, size_t n, si
         from += run;
         at += run;
     }
-    *end = min_size(at, n - 1); /* the last one is computed for its logits */
+    *end = warm_min_size(at, n - 1); /* the last one is computed for its logits */
     return 0;
 }
 
@@ -117,9 +114,8 @@ warm_seq *warm__reuse_find(warm_sched *s, const warm_task *t, const warm_unit *u
     if (t->n_cache_reuse <= 0 || !t->cache_prompt || !s->info->can_shift) return NULL;
     for (uint32_t i = 0; i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
-        if (!q->in_use || q->slot || q->held || !q->cached || memcmp(q->fingerprint, t->fingerprint, sizeof q->fingerprint))
-            continue;
-        size_t end, match = min_size(warm__seq_match(q, units, n), q->n_exact);
+        if (q->slot || q->held || !warm__seq_serves(q, t->fingerprint)) continue;
+        size_t end, match = warm__seq_match(q, units, n);
         if (walk(s, q, units, n, (size_t)t->n_cache_reuse, false, &end) || end <= *n_reused) continue;
         if (!owns(s, q, match) || !can_reuse(s, q, match)) continue;
         best = q;

@@ -74,8 +74,8 @@ static size_t shared_units(const warm_sched *s, int32_t id_slot) {
     }
     for (uint32_t i = 0; i < s->n_seqs; i++) {
         const warm_seq *q = &s->seqs[i];
-        if (!q->in_use || !q->cached || memcmp(q->fingerprint, c->fingerprint, sizeof c->fingerprint)) continue;
-        size_t k = warm__units_match(q->units, q->n_want < q->n_exact ? q->n_want : q->n_exact, c->units, c->n);
+        if (!warm__seq_serves(q, c->fingerprint)) continue;
+        size_t k = warm__seq_match_wanted(q, c->units, c->n);
         if (k > most) most = k;
     }
     return most;
@@ -86,10 +86,8 @@ static void drop_residents(warm_sched *s, int32_t id_slot) {
     const warm_conversation *c = &s->conversations[id_slot];
     for (uint32_t i = 0; i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
-        if (!q->in_use || q->slot || q->last_slot != id_slot || memcmp(q->fingerprint, c->fingerprint, sizeof c->fingerprint))
-            continue;
-        size_t n = warm__seq_exact(q);
-        if (n <= c->n && warm__units_match(q->units, n, c->units, c->n) == n) warm__seq_drop(s, q);
+        if (q->slot || q->last_slot != id_slot || !warm__seq_serves(q, c->fingerprint)) continue;
+        if (warm__seq_match(q, c->units, c->n) == warm__seq_exact(q)) warm__seq_drop(s, q);
     }
 }
 

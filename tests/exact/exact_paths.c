@@ -341,6 +341,16 @@ static void fan_out_16(exact_trial *t) {
     fan_out(t, EXACT_WIDE);
 }
 
+/* Where the tree has the prompt, and its units. */
+static warm_scope *scope_of(exact_trial *t, const int32_t *prompt, size_t n, warm_unit *units) {
+    uint8_t fingerprint[WARM_SCOPE_BYTES];
+    warm_scope *scope;
+    for (size_t i = 0; i < n; i++) units[i] = (warm_unit)prompt[i];
+    warm_scope_fingerprint(t->bench->engine->base.info->scope, NULL, NULL, fingerprint);
+    assert(!warm_cache_scope(t->cache, fingerprint, &scope));
+    return scope;
+}
+
 /* A part of what the end of a prompt is taken up with: window rows, or the snapshot. It is computed again from where it can be. */
 static void damage_part(exact_trial *t) {
     int32_t prompt[EXACT_TEXT_MAX] = {0};
@@ -349,13 +359,9 @@ static void damage_part(exact_trial *t) {
     exact_words(t, prompt, n);
     exact_run(t, prompt, n);
     exact_push_out(t);
-    for (size_t i = 0; i < n; i++) units[i] = (warm_unit)prompt[i];
-    uint8_t fingerprint[WARM_SCOPE_BYTES];
-    warm_scope_fingerprint(t->bench->engine->base.info->scope, NULL, NULL, fingerprint);
-    warm_scope *scope;
+    warm_scope *scope = scope_of(t, prompt, n, units);
     warm_path path;
     warm_resume resume;
-    assert(!warm_cache_scope(t->cache, fingerprint, &scope));
     warm_cache_lookup(t->cache, scope, units, n - 1, &path);
     assert(!warm_cache_resume(t->cache, &path, &resume));
     exact_expect(t, resume.path.n_units == n - 1, "%zu of %zu can be taken up", resume.path.n_units, n - 1);
@@ -386,13 +392,9 @@ static void damage(exact_trial *t) {
     exact_words(t, prompt, n);
     exact_run(t, prompt, n);
     exact_push_out(t);
-    for (size_t i = 0; i < n; i++) units[i] = (warm_unit)prompt[i];
-    uint8_t fingerprint[WARM_SCOPE_BYTES];
-    warm_scope_fingerprint(t->bench->engine->base.info->scope, NULL, NULL, fingerprint);
-    warm_scope *scope;
+    warm_scope *scope = scope_of(t, prompt, n, units);
     warm_path path;
     warm_piece_view v;
-    assert(!warm_cache_scope(t->cache, fingerprint, &scope));
     exact_expect(t, warm_cache_lookup(t->cache, scope, units, n, &path) == n, "not all of it was saved");
     warm_path_piece(t->cache, &path, at, &v);
     ((uint8_t *)v.data)[warm_rng_below(&t->rng, v.bytes)] ^= 0x10;

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "llama/llama_engine.h"
 #include "llama/mkmodel.h"
+#include "slot_order.h"
 
 #undef NDEBUG
 #include <assert.h>
@@ -385,24 +386,9 @@ void exact_push_out(exact_trial *t) {
     exact_run(t, prompt, n);
 }
 
-struct ordered {
-    warm_slot_result result;
-    bool done;
-};
-
-static void on_done(void *ud, const warm_slot_result *r) {
-    *(struct ordered *)ud = (struct ordered){*r, true};
-}
-
 static void order(exact_trial *t, enum warm_slot_verb verb, int32_t id_slot) {
-    struct ordered x = {0};
-    warm_slot_order o = {.verb = verb, .id_slot = id_slot, .name = "slot", .done = on_done, .ud = &x};
-    warm_sched_slot_order(t->sched, &o);
-    for (unsigned idle = 0; !x.done;) {
-        idle = warm_sched_step(t->sched) ? 0 : idle + 1;
-        assert(idle < 100000000u); /* a thread may be at it */
-    }
-    exact_expect(t, !x.result.err.code, "slot %d: %s", id_slot, x.result.err.text);
+    warm_slot_result r = slot_order_run(t->sched, verb, id_slot, "slot");
+    exact_expect(t, !r.err.code, "slot %d: %s", id_slot, r.err.text);
 }
 
 void exact_restart_from_file(exact_trial *t) {

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "slot_order.h"
 
 #undef NDEBUG
 #include <assert.h>
@@ -143,26 +144,8 @@ void request_wait(world *w, request *r) {
     }
 }
 
-struct ordered {
-    warm_slot_result result;
-    bool done;
-};
-
-static void on_done(void *ud, const warm_slot_result *r) {
-    struct ordered *x = ud;
-    assert(!x->done);
-    *x = (struct ordered){*r, true};
-}
-
 warm_slot_result order_run(world *w, enum warm_slot_verb verb, int32_t id_slot, const char *name) {
-    struct ordered x = {0};
-    warm_slot_order o = {.verb = verb, .id_slot = id_slot, .name = name, .done = on_done, .ud = &x};
-    warm_sched_slot_order(w->sched, &o);
-    for (uint64_t idle = 0; !x.done;) {
-        idle = warm_sched_step(w->sched) ? 0 : idle + 1;
-        assert(idle < 100000000u);
-    }
-    return x.result;
+    return slot_order_run(w->sched, verb, id_slot, name);
 }
 
 void world_settle(world *w) {
