@@ -125,6 +125,7 @@ static int open_cache(server *s, warm_err *err) {
     const warm_cache_options o = {.store = s->store,
                                   .budget = &s->budget,
                                   .now_ns = warm_clock_monotonic.now_ns,
+                                  .policy = warm_policy_by_name(s->config.cache_policy),
                                   .window = info->n_window,
                                   .snapshots = warm_state_has_snapshots(info->state)};
     return warm_cache_new(&o, &s->cache, err);
@@ -333,6 +334,16 @@ static int list_devices(const warm_config *c) {
     return EXIT_FAILED;
 }
 
+/* Only the cache knows their names. */
+static int check_policy(const warm_config *c, warm_err *err) {
+    if (warm_policy_by_name(c->cache_policy)) return 0;
+    char known[64] = "";
+    size_t at = 0;
+    for (const char *const *name = warm_policy_names(); *name && at < sizeof(known); name++)
+        at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", at ? ", " : "", *name);
+    return warm_err_set(err, WARM_EINVAL, "--cache-policy: unknown policy '%.40s', there are: %s", c->cache_policy, known);
+}
+
 static int serve(int argc, char **argv) {
     server s = {.phase = PHASE_LOADING};
     warm_err err = {0};
@@ -346,7 +357,7 @@ static int serve(int argc, char **argv) {
         status = print_text(what);
     else if (!s.config.model)
         status = usage("no model: give -m FILE");
-    else if (start_log(&s.config, &err))
+    else if (check_policy(&s.config, &err) || start_log(&s.config, &err))
         status = usage(err.text);
     else
         status = run_server(&s);

@@ -51,13 +51,19 @@ typedef struct warm_scope warm_scope; /* the root of everything that may be shar
 typedef struct warm_block warm_block;
 typedef struct warm_piece warm_piece;
 
+/* What goes first where not everything fits: pure functions over stats (cache/policy.c). */
+typedef struct warm_policy warm_policy;
+const warm_policy *warm_policy_by_name(const char *name); /* NULL: there is none. [any] */
+const char *const *warm_policy_names(void);               /* the default first, NULL behind the last. [any] */
+
 typedef struct warm_cache_options {
     warm_store *store;            /* borrowed; holds the pieces */
     warm_budget *budget;          /* borrowed; the same the store draws on */
     uint64_t (*now_ns)(void *ud); /* clock for last-use stamps; NULL = a counter */
     void *clock_ud;
-    uint32_t window; /* units; 0 = window rows are not needed */
-    bool snapshots;  /* a resume point needs a snapshot; not together with a window */
+    const warm_policy *policy; /* NULL: value */
+    uint32_t window;           /* units; 0 = window rows are not needed */
+    bool snapshots;            /* a resume point needs a snapshot; not together with a window */
 } warm_cache_options;
 
 WARM_MUST_USE int warm_cache_new(const warm_cache_options *opt, warm_cache **out, warm_err *err);

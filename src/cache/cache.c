@@ -19,6 +19,7 @@ int warm_cache_new(const warm_cache_options *opt, warm_cache **out, warm_err *er
     c->budget = opt->budget;
     c->now_ns = opt->now_ns;
     c->clock_ud = opt->clock_ud;
+    c->policy = opt->policy ? opt->policy : warm_policy_by_name(*warm_policy_names());
     c->window = opt->window;
     c->has_snapshots = opt->snapshots;
     warm__link_init(&c->leaves);

@@ -122,6 +122,7 @@ struct warm_cache {
     warm_budget *budget;
     uint64_t (*now_ns)(void *ud);
     void *clock_ud;
+    const warm_policy *policy;
     uint32_t window;
     bool has_snapshots;
     warm_scope **scopes; /* ordered by fingerprint */
@@ -237,6 +238,10 @@ bool warm__evict_shrink(warm_cache *c, void **p, size_t n, size_t smaller);
 bool warm__evict_one(warm_cache *c);
 
 /* policy.c */
+struct warm_policy {
+    const char *name;
+    struct warm__snapshot *(*snapshot)(warm_cache *c); /* the one to go next; NULL: none can */
+};
 void warm__policy_touch(warm_cache *c, warm_block *b);
 /* Used at c->tick. */
 void warm__policy_touch_snapshot(warm_cache *c, struct warm__snapshot *s);

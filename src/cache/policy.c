@@ -20,6 +20,8 @@
  * Not here: how a victim is taken out (tree.c, snapshot.c, piece.c), when there has to be one (evict.c). */
 #include "cache/cache_internal.h"
 
+#include <string.h>
+
 /* How far a leaf is moved towards its place at once. It goes on from there when it is met again, so an eviction never
  * costs a walk over the whole list. */
 #define SETTLE_STEPS 64
@@ -113,6 +115,13 @@ static struct warm__snapshot *least_snapshot(warm_cache *c) {
     return least;
 }
 
+static struct warm__snapshot *coldest_snapshot(warm_cache *c) {
+    if (c->n_spare_snapshots == 0) return NULL;
+    struct warm__link *l = c->snapshots.next;
+    while (WARM__OF(struct warm__snapshot, order, l)->piece->holders) l = l->next;
+    return WARM__OF(struct warm__snapshot, order, l);
+}
+
 /* The coldest leaf that nobody can be taken up behind. One that is needed, or pinned, goes to the warm end, so that it is stepped over once. */
 static warm_block *useless_leaf(warm_cache *c) {
     for (unsigned n = 0; n < SAMPLE && c->leaves.next != &c->leaves; n++) {
@@ -128,7 +137,7 @@ struct warm__victim warm__policy_victim(warm_cache *c) {
     if (c->has_snapshots) {
         warm_block *leaf = c->n_evictable ? useless_leaf(c) : NULL;
         if (leaf) return (struct warm__victim){.block = leaf};
-        struct warm__snapshot *least = least_snapshot(c);
+        struct warm__snapshot *least = c->policy->snapshot(c);
         if (least) return (struct warm__victim){.snapshot = least};
         return (struct warm__victim){.block = coldest_leaf(c)};
     }
@@ -138,4 +147,20 @@ struct warm__victim warm__policy_victim(warm_cache *c) {
     warm_block *block = coldest_leaf(c);
     if (!window || (block && block->tick < window->window->tick)) return (struct warm__victim){.block = block};
     return (struct warm__victim){.window = window};
+}
+
+/* ---- by name ---- */
+
+static const warm_policy policies[] = {{"value", least_snapshot}, {"lru", coldest_snapshot}};
+enum { N_POLICIES = sizeof policies / sizeof *policies };
+
+const warm_policy *warm_policy_by_name(const char *name) {
+    for (size_t i = 0; i < N_POLICIES; i++)
+        if (strcmp(policies[i].name, name) == 0) return &policies[i];
+    return NULL;
+}
+
+const char *const *warm_policy_names(void) {
+    static const char *const names[N_POLICIES + 1] = {"value", "lru"};
+    return names;
 }

@@ -406,6 +406,7 @@ void warm__config_defaults(warm_config *c) {
         .cache_ram_mib = 8192,
         .cache_prompt = true,
         .slice_ms = 2,
+        .cache_policy = "value",
         .port = 8080,
         .api_prefix = "",
         .timeout_s = 3600,

@@ -174,6 +174,8 @@ static const warm_opt cache[] = {
      "use the cache for requests that do not say (cache_prompt)", FIELD(cache_prompt)},
     {OURS, NUMBER, "--cache-slice-ms", NULL, "WARMSLOT_CACHE_SLICE_MS", "MS",
      "cache work between two steps while anything generates, in milliseconds", FIELD(slice_ms), RANGE(0.05, 10000)},
+    {OURS, STRING, "--cache-policy", NULL, "WARMSLOT_CACHE_POLICY", "NAME",
+     "what goes first where not everything fits: value or lru (least recently used)", FIELD(cache_policy)},
     {OURS, INT, "--cache-reuse", NULL, E("CACHE_REUSE"), "N",
      "keep N or more tokens that stand further on in the context than in a new prompt by moving them there, which is not exact "
      "(n_cache_reuse); 0: compute them again",

@@ -159,6 +159,7 @@ test('what is wrong with a command line is said, with status 2', async () => {
     await refused(['-m', model, '--cache-ram', '-2'], 2, /'--cache-ram': .*at least -1, got '-2'/);
     await refused(['-m', model, '--port', '0', '-c'], 2, /'-c' needs a value/);
     await refused(['-m', model, 'more'], 2, /unexpected 'more'/);
+    await refused(['-m', model, '--cache-policy', 'best'], 2, /--cache-policy: unknown policy .best., there are: value, lru/);
     await refused(['sreve', '-m', model], 2, /unknown command 'sreve'/);
     await refused(['-m', model, '--api-key-file', path.join(folder, 'nothing')], 2, /'--api-key-file': can't read .*No such file/);
     await refused(['-m', model, '--chat-template-file', path.join(folder, 'nothing')], 2, /'--chat-template-file': can't read .*No such file/);
