@@ -184,6 +184,7 @@ static int load(server *s, warm_err *err) {
                                    .clock = &warm_clock_monotonic,
                                    .n_slots = n_slots,
                                    .slice_ns = (uint64_t)(c->slice_ms * 1e6),
+                                   .prefill_slice_ns = (uint64_t)(c->prefill_slice_ms * 1e6),
                                    .context_shift = c->context_shift,
                                    .slot_dir = c->slot_save_path,
                                    .slot_worker = s->slot_worker,

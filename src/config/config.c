@@ -406,6 +406,7 @@ void warm__config_defaults(warm_config *c) {
         .cache_ram_mib = 8192,
         .cache_prompt = true,
         .slice_ms = 2,
+        .prefill_slice_ms = 100,
         .cache_policy = "value",
         .port = 8080,
         .api_prefix = "",

@@ -57,7 +57,8 @@ typedef struct warm_config {
     bool cache_prompt;
     bool context_shift;
     int n_keep, n_cache_reuse;
-    double slice_ms;          /* --cache-slice-ms */
+    double slice_ms; /* --cache-slice-ms */
+    double prefill_slice_ms;
     const char *cache_policy; /* a name the cache knows: main looks it up */
     /* server */
     const char **hosts;

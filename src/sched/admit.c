@@ -189,8 +189,8 @@ static const warm_slot *prefills(const warm_seq *q) {
     return sl->state == WARM_SLOT_PREFILL || sl->state == WARM_SLOT_LOADING ? sl : NULL;
 }
 
-static void list_seqs(warm_sched *s, const warm_slot *sl, const warm_unit *units, size_t n, warm_plan_input *in,
-                      warm_plan_seq *seqs, warm_seq **who) {
+static void list_seqs(warm_sched *s, const warm_slot *sl, const warm_unit *units, size_t n, double load_unit_ns,
+                      warm_plan_input *in, warm_plan_seq *seqs, warm_seq **who) {
     const warm_task *t = sl->task;
     for (uint32_t i = 0; t->cache_prompt && !sl->no_share && i < s->n_seqs; i++) {
         warm_seq *q = &s->seqs[i];
@@ -203,25 +203,36 @@ static void list_seqs(warm_sched *s, const warm_slot *sl, const warm_unit *units
         if (by) {
             x->n_ahead = warm__seq_match_wanted(q, units, n - 1);
             x->n_begun = q->n > by->n_begun ? q->n : by->n_begun;
+            x->begin_ns = load_unit_ns * (double)(x->n_begun - q->n);
         }
         who[in->n_seqs++] = q;
     }
     in->seqs = seqs;
 }
 
+/* What the resume point in host memory costs. */
+static warm_plan_point ram_point(const warm_sched *s, const warm_resume *r) {
+    warm_plan_point p = {.n = r->path.n_units};
+    double rate = s->kv ? warm_kv_rates_get(s->kv).load_bytes_per_ns : 0;
+    if (rate <= 0) return p;
+    size_t fixed = r->snapshot.bytes;
+    for (size_t i = 0; i < r->n_window; i++) fixed += r->window[i].window_bytes;
+    p.unit_ns = (double)s->e->ops->state_bytes(s->e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS / rate;
+    p.fixed_ns = (double)fixed / rate;
+    return p;
+}
+
 static warm_plan make_plan(warm_sched *s, const warm_slot *sl, const warm_unit *units, size_t n, const warm_resume *r,
                            size_t n_tree_match, warm_plan_seq *seqs, warm_seq **who) {
+    warm_plan_point ram = ram_point(s, r);
     warm_plan_input in = {.state = s->info->state,
                           .n_prompt = n,
                           .n_tree_match = n_tree_match,
-                          .n_tree = r->path.n_units,
-                          .compute_ns_per_unit = s->rates.prefill_ns_per_unit};
-    list_seqs(s, sl, units, n, &in, seqs, who);
-    double rate = s->kv ? warm_kv_rates_get(s->kv).load_bytes_per_ns : 0;
-    if (rate > 0) {
-        in.load_ns_per_unit = (double)s->e->ops->state_bytes(s->e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS / rate;
-        in.load_ns_fixed = (double)r->snapshot.bytes / rate;
-    }
+                          .points = &ram,
+                          .n_points = 1,
+                          .compute = warm_rates_prefill_cost(&s->rates),
+                          .fork_ns = warm_rates_fork_ns(&s->rates)};
+    list_seqs(s, sl, units, n, ram.unit_ns, &in, seqs, who);
     return warm_plan_make(&in);
 }
 
@@ -331,6 +342,7 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     size_t n_tree_match;
     warm_resume r = look_up(s, sl, units, n, &n_tree_match);
     warm_plan p = make_plan(s, sl, units, n, &r, n_tree_match, seqs, who);
+    sl->planned_ms = p.cost_ns / 1e6;
     warm_seq *q, *src = p.seq >= 0 ? who[p.seq] : NULL, *leader = p.wait_for >= 0 ? who[p.wait_for] : NULL;
     free(seqs);
     free(who);
@@ -359,7 +371,6 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     if (sl->recount) {
         sl->t.n_device = p.n_device;
         sl->t.n_shifted = q->n - warm__seq_exact(q);
-        s->counters.n_prompt_device += p.n_device;
     }
     q->saved = false;
     q->refused_at = 0;

@@ -2,22 +2,35 @@
  *
  * sched/compute.c - one batch: a token for every generating slot, chunks of prefill behind them, decode, sample, finish.
  *
- * A batch holds at most n_ubatch rows, so that a decode is one pass through the model and a running stream waits for at most that many rows
- * of somebody's prefill. Chunks are at least WARM_CHUNK_MIN units and leave no shorter rest, unless the whole is shorter. */
+ * A batch holds at most n_ubatch rows, so that a decode is one pass through the model. While anything generates its prefill is as many units, a
+ * multiple of WARM_CHUNK_MIN, as prefill_slice_ns compute at the measured rate: a running stream waits for no more than that. Chunks are at least
+ * WARM_CHUNK_MIN units and leave no shorter rest, unless the whole is shorter; where that makes two slices one chunk, so be it.
+ *
+ * Of several prefills the oldest has what the batch can hold. But those that have little left, at most a quarter of what the oldest has,
+ * share half of it, shortest first, as long as the oldest has had half of all time since its prefill began. So a short request does not wait for
+ * a long one, and a long one's first token comes after at most twice its own prefill and a step, however many short ones keep coming. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/min.h"
 #include "sched/sched_internal.h"
+
+enum { SHORT_SHARE = 4 }; /* little left is so much less than the oldest has */
 
 static const uint64_t share_window_ns = 2 * 1000000000ull;
 
-/* How much of `left` to take into `room` rows; 0 = nothing, the next batch may have more. alone: no other prefill is in this batch, so it
- * won't. */
-static size_t chunk_size(size_t left, size_t room, bool alone) {
+/* How much of `left` to take where `room` units are wanted and `most` can be had; 0 = nothing, the next batch may have more. alone: no other
+ * prefill is in this batch, so it won't. */
+static size_t chunk_size(size_t left, size_t room, size_t most, bool alone) {
     if (left <= room) return left;
     if (room < WARM_CHUNK_MIN) return 0;
+    if (room < 2 * WARM_CHUNK_MIN) {
+        /* In chunks that are the shortest there is no rest to be had: what is over is spread over the chunks to come. */
+        size_t n = left / (left / WARM_CHUNK_MIN);
+        if (n <= most) return n;
+    }
     size_t rest = left - room;
     if (rest >= WARM_CHUNK_MIN) return room;
     /* 520 into 512 is 456 + 64 */
@@ -41,40 +54,113 @@ static size_t add_rows(warm_sched *s, warm_slot *sl, size_t row, size_t n) {
     return row + n;
 }
 
+/* The next batch while it is built. */
+struct batch {
+    size_t n, n_generating;
+    size_t limit; /* rows */
+    bool sliced;
+    double ns; /* sliced: what its prefill may still take */
+};
+
+static size_t rest_of(const warm_slot *sl) {
+    return sl->seq->n_want - sl->seq->n;
+}
+
+static bool can_add(const warm_slot *sl) {
+    return sl->state == WARM_SLOT_PREFILL && sl->has_turn && !sl->n_chunk;
+}
+
 static warm_slot *oldest_prefill(warm_sched *s) {
     warm_slot *best = NULL;
     for (uint32_t i = 0; i < s->n_slots; i++) {
         warm_slot *sl = &s->slots[i];
-        if (sl->state == WARM_SLOT_PREFILL && sl->has_turn && !sl->n_chunk && (!best || sl->order < best->order)) best = sl;
+        if (can_add(sl) && (!best || sl->order < best->order)) best = sl;
     }
     return best;
 }
 
+/* Of those that have little left beside `oldest` the one that has least. */
+static warm_slot *shortest_prefill(warm_sched *s, const warm_slot *oldest) {
+    warm_slot *best = NULL;
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        warm_slot *sl = &s->slots[i];
+        if (!can_add(sl) || sl == oldest || rest_of(sl) > rest_of(oldest) / SHORT_SHARE) continue;
+        if (!best || rest_of(sl) < rest_of(best) || (rest_of(sl) == rest_of(best) && sl->order < best->order)) best = sl;
+    }
+    return best;
+}
+
+/* Units behind its n that ns are enough for, as a multiple of WARM_CHUNK_MIN; the first one of a batch has so many at least. */
+static size_t units_within(const warm_sched *s, const warm_seq *q, double ns, size_t most, bool first) {
+    warm_prefill_cost c = warm_rates_prefill_cost(&s->rates);
+    size_t n = first ? WARM_CHUNK_MIN : 0;
+    if (c.unit_ns <= 0) return n;
+    while (n < most && warm_prefill_ns(&c, q->n, q->n + n + WARM_CHUNK_MIN) <= ns) n += WARM_CHUNK_MIN;
+    return n;
+}
+
+/* Adds a chunk of at most `rows` that takes at most ns, as far as the rules of chunks allow it. false: not this time. */
+static bool add_chunk(warm_sched *s, struct batch *b, warm_slot *sl, size_t rows, double ns) {
+    const warm_seq *q = sl->seq;
+    bool first = b->n == b->n_generating;
+    size_t most = b->limit - b->n;
+    if (first && rows < WARM_CHUNK_MIN) rows = WARM_CHUNK_MIN < most ? WARM_CHUNK_MIN : most;
+    size_t room = b->sliced ? warm_min_size(rows, units_within(s, q, ns, rows, first)) : rows;
+    size_t chunk = chunk_size(warm_due_next(&q->due, q->n, q->n_want) - q->n, room, most, first);
+    /* With a limit below WARM_CHUNK_MIN there are only short chunks to be had. */
+    if (!chunk && b->limit < WARM_CHUNK_MIN) chunk = rows;
+    if (!chunk) return false;
+    warm_prefill_cost c = warm_rates_prefill_cost(&s->rates);
+    b->ns -= warm_prefill_ns(&c, q->n, q->n + chunk);
+    b->n = add_rows(s, sl, b->n, chunk);
+    return true;
+}
+
+/* Whether the others have had more than half of the time since its prefill began. */
+static bool is_owed(const warm_sched *s, const warm_slot *sl) {
+    return (double)(warm__sched_now(s) - sl->prefill_since_ns) > 2 * sl->prefill_ns;
+}
+
+static void add_prefill(warm_sched *s, struct batch *b) {
+    uint64_t now = warm__sched_now(s);
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        warm_slot *sl = &s->slots[i];
+        if (sl->state == WARM_SLOT_PREFILL && !sl->prefill_since_ns) sl->prefill_since_ns = now;
+    }
+    warm_slot *sl = oldest_prefill(s);
+    if (sl && !is_owed(s, sl)) {
+        double ns_kept = b->ns / 2;
+        size_t end = b->n + (b->limit - b->n) / 2;
+        for (warm_slot *x; b->n < end && (x = shortest_prefill(s, sl));) {
+            if (!add_chunk(s, b, x, end - b->n, b->ns - ns_kept)) break;
+        }
+    }
+    while (b->n < b->limit && (sl = oldest_prefill(s)) && add_chunk(s, b, sl, b->limit - b->n, b->ns)) continue;
+}
+
 static size_t build_batch(warm_sched *s, size_t *n_generating) {
-    size_t n = 0;
+    struct batch b = {.ns = (double)s->o.prefill_slice_ns};
+    warm_prefill_cost c = warm_rates_prefill_cost(&s->rates);
     warm__adapters_choose(s);
     for (uint32_t i = 0; i < s->n_slots; i++) {
         warm_slot *sl = &s->slots[i];
         sl->n_chunk = 0;
         sl->row = -1;
-        if (sl->state == WARM_SLOT_GENERATING && sl->has_turn && n < s->info->n_batch) n = add_rows(s, sl, n, 1);
+        if (sl->state != WARM_SLOT_GENERATING) continue;
+        b.sliced = true; /* for those whose turn it is not, too */
+        if (!sl->has_turn || b.n == s->info->n_batch) continue;
+        b.ns -= warm_prefill_ns(&c, sl->seq->n, sl->seq->n + 1);
+        b.n = add_rows(s, sl, b.n, 1);
     }
-    *n_generating = n;
-    size_t limit = s->info->n_ubatch;
-    if (limit < n + WARM_CHUNK_MIN) limit = n + WARM_CHUNK_MIN;
-    if (limit > s->info->n_batch) limit = s->info->n_batch;
-    for (warm_slot *sl; n < limit && (sl = oldest_prefill(s));) {
-        size_t chunk =
-            chunk_size(warm_due_next(&sl->seq->due, sl->seq->n, sl->seq->n_want) - sl->seq->n, limit - n, n == *n_generating);
-        /* With a limit below WARM_CHUNK_MIN there are only short chunks to be had. */
-        if (!chunk && limit < WARM_CHUNK_MIN) chunk = limit - n;
-        if (!chunk) break;
-        n = add_rows(s, sl, n, chunk);
-    }
-    return n;
+    *n_generating = b.n_generating = b.n;
+    b.limit = s->info->n_ubatch;
+    if (b.limit < b.n + WARM_CHUNK_MIN) b.limit = b.n + WARM_CHUNK_MIN;
+    if (b.limit > s->info->n_batch) b.limit = s->info->n_batch;
+    add_prefill(s, &b);
+    return b.n;
 }
 
-void warm__slot_release(warm_sched *s, warm_slot *sl) {
+static void release(warm_sched *s, warm_slot *sl) {
     warm_seq *q = sl->seq;
     if (sl->load) {
         q->incomplete = false; /* nobody starts it again */
@@ -105,14 +191,29 @@ void warm__slot_release(warm_sched *s, warm_slot *sl) {
     s->queue_changed = true;
 }
 
+/* What its answer says of its prompt is final: the counters are the sums of the answers. */
+static void count_prompt(warm_sched *s, const warm_slot *sl) {
+    s->counters.n_prompt_device += sl->t.n_device;
+    s->counters.n_prompt_ram += sl->t.n_ram;
+    s->counters.n_prompt_computed += sl->t.n_computed;
+}
+
+/* The event is the last one: who has it finds the slot free and itself counted. */
+static void end_task(warm_sched *s, warm_slot *sl, warm_event *ev) {
+    void (*emit)(void *ud, warm_event *ev) = sl->task->emit;
+    void *ud = sl->task->ud;
+    if (!sl->prompt_done) count_prompt(s, sl);
+    release(s, sl);
+    warm__publish(s);
+    emit(ud, ev);
+}
+
 void warm__slot_fail(warm_sched *s, warm_slot *sl, const warm_err *err) {
-    warm__emit_failed(s, sl->task, sl, err);
-    warm__slot_release(s, sl);
+    end_task(s, sl, warm__event_failed(s, sl->task, sl, err));
 }
 
 static void finish(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated) {
-    warm__emit_done(s, sl, stop, word, truncated || sl->truncated);
-    warm__slot_release(s, sl);
+    end_task(s, sl, warm__event_done(s, sl, stop, word, truncated || sl->truncated));
 }
 
 static void first_token(warm_sched *s, warm_slot *sl) {
@@ -120,6 +221,7 @@ static void first_token(warm_sched *s, warm_slot *sl) {
     sl->first_token_ns = warm__sched_now(s);
     sl->t.prompt_ms = (double)(sl->first_token_ns - sl->start_ns) / 1e6;
     sl->t.n_computed = sl->t.n_prompt - sl->t.n_device - sl->t.n_ram;
+    count_prompt(s, sl);
 }
 
 static bool time_is_up(warm_sched *s, const warm_slot *sl) {
@@ -206,11 +308,10 @@ static void fail_batch(warm_sched *s, const warm_err *err) {
 
 static void after_decode(warm_sched *s, warm_slot *sl) {
     warm_seq *q = sl->seq;
-    bool generating = sl->state == WARM_SLOT_GENERATING;
     warm__seq_grow(s, q, sl->n_chunk);
-    if (!generating) s->counters.n_prompt_computed += sl->n_chunk;
     if (!sl->prompt_done) {
-        sl->t.n_computed += sl->n_chunk;
+        /* Parked before its prompt was done it may compute some of it twice. */
+        sl->t.n_computed = warm_min_size(sl->t.n_computed + sl->n_chunk, sl->t.n_prompt - sl->t.n_device - sl->t.n_ram);
         if (sl->task->return_progress) warm__emit_progress(s, sl);
     }
     sl->n_chunk = 0;
@@ -236,9 +337,16 @@ static void measure(warm_sched *s, size_t n, size_t n_generating, uint64_t ns) {
     if (n_generating == n) {
         warm_rates_decode(&s->rates, s->pool.n_used, ns);
         warm__drop_dear_residents(s);
-    } else if (!n_generating && n >= WARM_CHUNK_MIN) {
-        warm_rates_prefill(&s->rates, n, ns);
+        return;
     }
+    double depths = 0;
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        warm_slot *sl = &s->slots[i];
+        if (!sl->n_chunk) continue;
+        depths += (double)sl->n_chunk * ((double)sl->seq->n + (double)sl->n_chunk / 2);
+        if (sl->state == WARM_SLOT_PREFILL) sl->prefill_ns += (double)ns * (double)sl->n_chunk / (double)n;
+    }
+    if (n - n_generating >= WARM_CHUNK_MIN) warm_rates_prefill(&s->rates, n, depths, ns);
 }
 
 static void shift_contexts(warm_sched *s) {

@@ -71,7 +71,7 @@ size_t warm__points_save_end(const warm_sched *s, const warm_seq *q) {
 
 size_t warm__points_gap(const warm_sched *s) {
     if (!s->kv || !warm_state_has_snapshots(s->info->state)) return 1; /* a mark costs nothing */
-    return warm_due_gap(warm_kv_snapshot_ns(s->kv), s->rates.prefill_ns_per_unit);
+    return warm_due_gap(warm_kv_snapshot_ns(s->kv), warm_rates_prefill_cost(&s->rates).unit_ns);
 }
 
 bool warm__points_in_tree(warm_sched *s, const warm_seq *q) {

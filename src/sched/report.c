@@ -101,14 +101,15 @@ static void log_done(warm_sched *s, const warm_slot *sl, const warm_event *ev, c
     if (t->n_shifted || sl->truncated)
         snprintf(shifted, sizeof shifted, " shifted=%zu%s", t->n_shifted, sl->truncated ? " context_shifted" : "");
     warm_log_info("request",
-                  "task=%llu slot=%d %s prompt=%zu device=%zu ram=%zu computed=%zu load_ms=%.1f wait_ms=%.1f first_token_ms=%.1f "
+                  "task=%llu slot=%d %s prompt=%zu device=%zu ram=%zu computed=%zu load_ms=%.1f wait_ms=%.1f "
+                  "planned_ms=%.1f first_token_ms=%.1f "
                   "generated=%zu generate_ms=%.1f%s%s",
                   (unsigned long long)sl->task->id, sl->id, how, t->n_prompt, t->n_device, t->n_ram, t->n_computed, t->load_ms,
-                  t->wait_ms, t->prompt_ms, t->n_predicted, t->predicted_ms, shifted, diverged);
+                  t->wait_ms, sl->planned_ms, t->prompt_ms, t->n_predicted, t->predicted_ms, shifted, diverged);
     if (sl->n_known && s->o.log_prompts) log_divergence(s, sl);
 }
 
-void warm__emit_done(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated) {
+warm_event *warm__event_done(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated) {
     warm_output_finish(&sl->out);
     warm_event *ev = event_new(s, sl, WARM_EV_DONE);
     give_tokens(sl, ev);
@@ -118,10 +119,10 @@ void warm__emit_done(warm_sched *s, warm_slot *sl, enum warm_stop stop, const ch
     log_done(s, sl, ev, "done");
     s->counters.prompt_seconds += ev->timings.prompt_ms / 1e3;
     s->counters.predicted_seconds += ev->timings.predicted_ms / 1e3;
-    sl->task->emit(sl->task->ud, ev);
+    return ev;
 }
 
-void warm__emit_failed(warm_sched *s, warm_task *t, warm_slot *sl, const warm_err *err) {
+warm_event *warm__event_failed(warm_sched *s, warm_task *t, warm_slot *sl, const warm_err *err) {
     warm_event *ev = event_new(s, sl, WARM_EV_FAILED);
     ev->err = *err;
     ev->n_prompt_tokens = t->n_prompt;
@@ -131,7 +132,7 @@ void warm__emit_failed(warm_sched *s, warm_task *t, warm_slot *sl, const warm_er
     } else if (err->code != WARM_ECANCELED) {
         warm_log_warn("request", "task=%llu refused prompt=%zu: %s", (unsigned long long)t->id, t->n_prompt, err->text);
     }
-    t->emit(t->ud, ev);
+    return ev;
 }
 
 void warm__note_divergence(warm_sched *s, warm_slot *sl, const warm_seq *src, size_t at) {

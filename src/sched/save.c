@@ -78,7 +78,6 @@ static bool load_one(warm_sched *s, warm_slot *sl) {
     if (rc > 0) {
         warm__seq_grow(s, sl->seq, n);
         if (sl->recount) sl->t.n_ram += n;
-        s->counters.n_prompt_ram += n;
         return true;
     }
     /* A load takes cells for the whole piece, for a moment, also where only a part of it is kept. */

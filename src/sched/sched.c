@@ -14,6 +14,7 @@
 #include "sched/sched_internal.h"
 
 static const uint64_t default_slice_ns = 2 * 1000000ull;
+static const uint64_t default_prefill_slice_ns = 100 * 1000000ull;
 
 static void wake(void *ud) {
     warm_sched *s = ud;
@@ -22,8 +23,6 @@ static void wake(void *ud) {
     pthread_cond_signal(&s->cond);
     pthread_mutex_unlock(&s->lock);
 }
-
-static void publish(warm_sched *s);
 
 int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err) {
     const warm_engine_info *info = o->engine->info;
@@ -34,6 +33,7 @@ int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err)
     warm_sched *s = warm_xcalloc(1, sizeof *s);
     s->o = *o;
     if (!s->o.slice_ns) s->o.slice_ns = default_slice_ns;
+    if (!s->o.prefill_slice_ns) s->o.prefill_slice_ns = default_prefill_slice_ns;
     s->e = o->engine;
     s->info = info;
     s->n_slots = o->n_slots;
@@ -68,7 +68,7 @@ int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err)
                               .ud = s};
         s->kv = warm_kv_new(&ko);
     }
-    publish(s); /* who asks before the first turn gets slots, all idle, not none */
+    warm__publish(s); /* who asks before the first turn gets slots, all idle, not none */
     *out = s;
     return 0;
 }
@@ -102,7 +102,7 @@ void warm__post_order(warm_sched *s, struct warm_order *a) {
 }
 
 static void refuse(warm_sched *s, warm_task *t, const warm_err *err) {
-    warm__emit_failed(s, t, NULL, err);
+    t->emit(t->ud, warm__event_failed(s, t, NULL, err));
     warm_task_free(t);
 }
 
@@ -189,7 +189,7 @@ static bool take_messages(warm_sched *s) {
     return did;
 }
 
-static void publish(warm_sched *s) {
+void warm__publish(warm_sched *s) {
     pthread_mutex_lock(&s->status_lock);
     warm_slot_status *slots = s->published.slots;
     s->published = s->counters;
@@ -243,7 +243,7 @@ bool warm_sched_step(warm_sched *s) {
     did |= warm__admit(s);
     did |= warm__cache_slice(s);
     did |= warm__compute(s);
-    publish(s);
+    warm__publish(s);
     return did || s->queue_changed; /* what has changed since may let somebody in */
 }
 

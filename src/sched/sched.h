@@ -22,7 +22,8 @@ typedef struct warm_sched_options {
     warm_worker *worker;     /* borrowed: seals and verifies pieces; a worker without threads runs jobs at once (simulation) */
     const warm_clock *clock; /* borrowed */
     uint32_t n_slots;
-    uint64_t slice_ns;  /* cache work between two decode steps while any slot generates; 0 = 2 ms */
+    uint64_t slice_ns;         /* cache work between two decode steps while any slot generates; 0 = 2 ms */
+    uint64_t prefill_slice_ns; /* a step with prefill takes at most that then, but 64 units at least are computed; 0 = 100 ms */
     bool context_shift; /* an answer that fills the context goes on without the oldest units behind n_keep, where the engine can */
     const char *slot_dir;     /* borrowed; where slots are saved, NULL = nowhere */
     warm_worker *slot_worker; /* borrowed: reads and writes their files, which takes long; NULL = worker does */
@@ -93,7 +94,7 @@ typedef struct warm_sched_status {
     warm_slot_status *slots; /* n_slots, owned by the caller's copy */
     uint32_t n_queued, n_running, n_parked, n_residents;
     size_t n_cells, n_cells_used;
-    /* counters since start */
+    /* counters since start; n_prompt_device, _ram and _computed are the sums of the answers' timings, from a prompt's end or its task's on */
     uint64_t n_tasks, n_prompt_tokens, n_prompt_device, n_prompt_ram, n_prompt_computed, n_predicted, n_decode_steps,
         n_busy_slot_steps;
     double prompt_seconds, predicted_seconds;
@@ -103,7 +104,8 @@ typedef struct warm_sched_status {
     warm_store_stats store;
 } warm_sched_status;
 
-/* [any] A copy of the status published after the latest step; free with warm_sched_status_free. */
+/* [any] A copy of the status published after the latest step or end of a task, whose last event comes after that; free with
+ * warm_sched_status_free. */
 WARM_MUST_USE int warm_sched_status_get(warm_sched *s, warm_sched_status *out);
 void warm_sched_status_free(warm_sched_status *st);
 

@@ -117,8 +117,11 @@ struct warm_slot {
     /* counts and times of the task */
     warm_task_timings t;
     uint64_t start_ns, first_token_ns;
-    uint64_t order;   /* of admission: the youngest is parked first */
-    size_t n_decoded; /* generated tokens */
+    double planned_ms;         /* what its last plan was expected to take; 0 = not known */
+    uint64_t prefill_since_ns; /* when its prefill began; 0 = not yet */
+    double prefill_ns;         /* what its chunks have taken of the steps since */
+    uint64_t order;            /* of admission: the youngest is parked first */
+    size_t n_decoded;          /* generated tokens */
     bool prompt_done;
     bool truncated;     /* its context was shifted */
     bool recount;       /* where its prompt's units come from is still to be counted: not when it comes back after it was parked */
@@ -262,7 +265,6 @@ int warm__adapters_apply(warm_sched *s, warm_err *err);
 
 /* compute.c */
 bool warm__compute(warm_sched *s);
-void warm__slot_release(warm_sched *s, warm_slot *sl);
 void warm__slot_fail(warm_sched *s, warm_slot *sl, const warm_err *err);
 void warm__load_end(warm_sched *s, warm_slot *sl);
 
@@ -277,6 +279,7 @@ warm_seq *warm__reuse_find(warm_sched *s, const warm_task *t, const warm_unit *u
 int warm__reuse_move(warm_sched *s, warm_seq *q, const warm_task *t, const warm_unit *units, size_t n);
 /* sched.c */
 void warm__post_order(warm_sched *s, struct warm_order *a); /* [any] */
+void warm__publish(warm_sched *s);
 
 /* slot_state.c */
 void warm__slot_states_init(warm_sched *s);
@@ -290,8 +293,9 @@ bool warm__slot_orders(warm_sched *s); /* a turn of each */
 /* report.c */
 void warm__emit_tokens(warm_sched *s, warm_slot *sl);
 void warm__emit_progress(warm_sched *s, warm_slot *sl);
-void warm__emit_done(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated);
-void warm__emit_failed(warm_sched *s, warm_task *t, warm_slot *sl, const warm_err *err);
+/* The last events. sl: NULL, the task never had a slot. */
+warm_event *warm__event_done(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated);
+warm_event *warm__event_failed(warm_sched *s, warm_task *t, warm_slot *sl, const warm_err *err);
 void warm__slot_note_token(warm_slot *sl, const warm_sampled *sampled);
 /* at: the longest match; src: the sequence that has it, NULL = the tree */
 void warm__note_divergence(warm_sched *s, warm_slot *sl, const warm_seq *src, size_t at);

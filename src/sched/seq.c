@@ -55,7 +55,9 @@ int warm__seq_fork(warm_sched *s, warm_seq *src, const warm_plan *p, const warm_
     warm_seq *q = warm__seq_new(s, t);
     if (!q) return WARM_EAGAIN;
     warm_err err = {0};
+    uint64_t t0 = warm__sched_now(s);
     int rc = s->e->ops->fork(s->e, src->id, q->id, (int32_t)n, p->complete, &err);
+    if (!rc && p->complete) warm_rates_fork(&s->rates, warm__sched_now(s) - t0);
     if (rc) {
         if (rc != WARM_EFULL) warm_log_error("sched", "sharing %zu units failed: %s", n, err.text);
         warm__seq_drop(s, q);

@@ -57,6 +57,7 @@ void world_open(world *w, const world_options *o) {
                              .clock = &w->clock,
                              .n_slots = o->n_slots ? o->n_slots : 1,
                              .slice_ns = o->slice_ns,
+                             .prefill_slice_ns = o->prefill_slice_ns,
                              .context_shift = o->context_shift,
                              .slot_dir = o->slot_dir};
     assert(!warm_sched_new(&so, &w->sched, NULL));

@@ -29,6 +29,7 @@ typedef struct world_options {
     size_t budget_bytes; /* 0 = no cache */
     unsigned n_threads;  /* of the worker */
     uint64_t slice_ns;   /* small ones make small pieces */
+    uint64_t prefill_slice_ns;
     bool context_shift;
     const char *slot_dir; /* where slots are saved; NULL = nowhere */
 } world_options;

@@ -20,8 +20,14 @@ static warm_plan plan_of(enum warm_state_kind state, size_t n_prompt, const warm
         full[i] = seqs[i];
         if (state == WARM_STATE_RANGES) full[i].n_continue = seqs[i].n_match < n_prompt ? seqs[i].n_match : n_prompt - 1;
     }
-    return warm_plan_make(&(warm_plan_input){
-        .state = state, .n_prompt = n_prompt, .seqs = full, .n_seqs = n_seqs, .n_tree_match = n_tree, .n_tree = n_tree});
+    warm_plan_point point = {.n = n_tree};
+    return warm_plan_make(&(warm_plan_input){.state = state,
+                                             .n_prompt = n_prompt,
+                                             .seqs = full,
+                                             .n_seqs = n_seqs,
+                                             .n_tree_match = n_tree,
+                                             .points = &point,
+                                             .n_points = 1});
 }
 
 static warm_plan plan(size_t n_prompt, const warm_plan_seq *seqs, size_t n_seqs, size_t n_tree) {
@@ -103,13 +109,14 @@ static void without_cells_of_its_own_everything_is_loaded(void **state) {
 
 static void a_load_dearer_than_computing_is_left(void **state) {
     (void)state;
-    warm_plan_input in = {.n_prompt = 100, .n_tree_match = 60, .n_tree = 60, .load_ns_per_unit = 10, .compute_ns_per_unit = 5};
+    warm_plan_point point = {.n = 60, .unit_ns = 10};
+    warm_plan_input in = {.n_prompt = 100, .n_tree_match = 60, .points = &point, .n_points = 1, .compute = {.unit_ns = 5}};
     warm_plan p = warm_plan_make(&in);
     assert_int_equal(p.n_load, 0);
     assert_int_equal(p.n_known, 60);
-    in.load_ns_per_unit = 4;
+    point.unit_ns = 4;
     assert_int_equal(warm_plan_make(&in).n_load, 60);
-    in.compute_ns_per_unit = 0; /* not measured yet */
+    in.compute.unit_ns = 0; /* not measured yet */
     assert_int_equal(warm_plan_make(&in).n_load, 60);
 }
 

@@ -73,6 +73,7 @@ static void defaults_are_llama_servers(void **state) {
     assert_float_equal(c.sampling.top_p, 0.95, 1e-6);
     assert_float_equal(c.sampling.temp, 0.8, 1e-6);
     assert_float_equal(c.slice_ms, 2, 0);
+    assert_float_equal(c.prefill_slice_ms, 100, 0);
     assert_string_equal(c.cache_policy, "value");
     assert_null(c.model);
     assert_int_equal(c.n_warnings, 0);
@@ -84,7 +85,7 @@ static void our_options_fill_the_configuration(void **state) {
     (void)state;
     warm_config c;
     parse(&c, ENV(),
-          ARGS("-np", "2", "-cram", "256", "--no-cache-prompt", "--cache-slice-ms", "0.5", "--cache-policy", "lru", "--port", "0",
+          ARGS("-np", "2", "-cram", "256", "--no-cache-prompt", "--cache-slice-ms", "0.5", "--prefill-slice-ms", "30", "--cache-policy", "lru", "--port", "0",
                "--api-prefix", "/x", "--metrics", "--no-slots", "-n", "17", "--temp", "-1", "--top-k", "0", "--samplers",
                "top_k;temperature", "-s", "7", "--mirostat", "2", "--log-jsonl", "--log-prompts", "--ignore-eos", "--grammar",
                "root ::= \"x\"", "-v", "--context-shift", "--keep", "-1", "--cache-reuse", "256"));
@@ -95,6 +96,7 @@ static void our_options_fill_the_configuration(void **state) {
     assert_int_equal(c.n_keep, -1);
     assert_int_equal(c.n_cache_reuse, 256);
     assert_float_equal(c.slice_ms, 0.5, 0);
+    assert_float_equal(c.prefill_slice_ms, 30, 0);
     assert_string_equal(c.cache_policy, "lru");
     assert_int_equal(c.port, 0);
     assert_string_equal(c.api_prefix, "/x");
