@@ -78,14 +78,19 @@ uint64_t warm_sim_poisoned(const warm_engine *e) {
 }
 
 void warm__sim_push_cell(sim *s, struct sim_seq *q, int32_t token, uint32_t adapted, uint64_t hash) {
-    for (uint32_t i = 0; i < s->info.n_ctx; i++) {
-        if (s->cells[i].refs) continue;
-        s->cells[i] = (struct sim_cell){.token = token, .adapted = adapted, .refs = 1, .hash = hash};
-        s->n_used++;
-        q->cells[q->n++] = (int32_t)i;
-        return;
-    }
-    abort(); /* the callers have counted */
+    assert(s->n_used < s->info.n_ctx); /* the callers have counted */
+    int32_t i = s->free_cells[s->n_used++];
+    s->cells[i] = (struct sim_cell){.token = token, .adapted = adapted, .refs = 1, .hash = hash};
+    q->cells[q->n++] = i;
+}
+
+void warm__sim_give_cell(sim *s, int32_t i) {
+    assert(s->cells[i].refs);
+    if (!--s->cells[i].refs) s->free_cells[--s->n_used] = i;
+}
+
+warm_sim_moved warm_sim_moved_get(const warm_engine *e) {
+    return ((const sim *)e)->moved;
 }
 
 /* 0 when the sequence has all that its next row needs. */
@@ -120,6 +125,12 @@ static bool positions_follow(sim *s, const warm_batch *b) {
     return true;
 }
 
+static uint64_t depth_of(const warm_batch *b) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < b->n; i++) sum += (uint64_t)b->pos[i];
+    return sum;
+}
+
 static int sim_adapters(warm_engine *e, const float *scale, size_t n, warm_err *err) {
     sim *s = (sim *)e;
     if (n != s->info.n_adapters) return warm_err_set(err, WARM_EINVAL, "%zu scales for %zu adapters", n, s->info.n_adapters);
@@ -135,7 +146,7 @@ static int sim_decode(warm_engine *e, const warm_batch *b, warm_err *err) {
     if (uses_cells(s) && s->info.n_ctx - s->n_used < b->n) return warm_err_set(err, WARM_EFULL, "no free cells");
     if (window && !warm__sim_rows_fit(s, b)) return warm_err_set(err, WARM_EFULL, "no free window rows");
     if (++s->n_decodes == s->o.decode_fails_at) return warm_err_set(err, WARM_EENGINE, "simulated failure");
-    warm__sim_spend(s, b->n * s->o.row_ns);
+    warm__sim_spend(s, s->o.step_ns + b->n * s->o.row_ns + depth_of(b) * s->o.depth_ps / 1000);
     if (window) warm__sim_rows_decay(s);
     for (size_t i = 0; i < b->n;) {
         size_t end = i + s->info.n_ubatch < b->n ? i + s->info.n_ubatch : b->n;
@@ -147,6 +158,7 @@ static int sim_decode(warm_engine *e, const warm_batch *b, warm_err *err) {
 
 static const float *sim_logits(warm_engine *e, size_t row) {
     sim *s = (sim *)e;
+    if (!s->logits) s->logits = warm_xcalloc(s->info.n_vocab, sizeof *s->logits);
     for (uint32_t v = 0; v < s->info.n_vocab; v++) s->logits[v] = (float)(warm__sim_mix(s->row_hash[row], v + 2) >> 40) * 0x1p-24f;
     return s->logits;
 }
@@ -201,6 +213,7 @@ static void sim_close(warm_engine *e) {
     free(s->per_seq);
     free(s->row_values);
     free(s->cells);
+    free(s->free_cells);
     free(s->row_hash);
     free(s->logits);
     free(s);
@@ -285,13 +298,14 @@ static void alloc_parts(sim *s) {
     s->row_values = warm_xcalloc(s->info.n_window + 1, sizeof *s->row_values);
     s->per_seq = warm_xcalloc(s->info.n_seq_max, sizeof *s->per_seq);
     s->cells = warm_xcalloc(s->info.n_ctx, sizeof *s->cells);
+    s->free_cells = warm_xcalloc(s->info.n_ctx, sizeof *s->free_cells);
+    for (uint32_t i = 0; i < s->info.n_ctx; i++) s->free_cells[i] = (int32_t)i;
     s->seqs = warm_xcalloc(s->info.n_seq_max, sizeof *s->seqs);
     for (uint32_t i = 0; i < s->info.n_seq_max; i++) {
         s->seqs[i].cells = warm_xcalloc(s->info.n_ctx, sizeof(int32_t));
         s->seqs[i].rows = window ? warm_xcalloc(s->info.n_ctx, sizeof(int32_t)) : NULL;
     }
     s->row_hash = warm_xcalloc(s->info.n_batch, sizeof *s->row_hash);
-    s->logits = warm_xcalloc(s->info.n_vocab, sizeof *s->logits);
     warm__sim_rows_init(s);
 }
 

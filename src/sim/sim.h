@@ -16,12 +16,14 @@
  * behind it, can't be saved or forked: that is asserted, as is that nothing shared is moved.
  * State saved is what the cells, rows and states hold, padded, behind a header that a load checks. Nothing is random: runs are alike.
  * What engine.h forbids its callers is asserted, but for positions that do not follow: those fail as in libllama.
+ * Calls may take time on a virtual clock, so that a scheduler over it measures the rates that it is told (replay).
  * Text: token 0 is the end of text, tokens 1..256 are the bytes, others print as "<n>".
  * With a vocabulary of 262 or more 257..261 are the tokens for filling in the middle: prefix, suffix, middle, repository, file. */
 #ifndef WARM_SIM_SIM_H
 #define WARM_SIM_SIM_H
 
 #include "warmslot/engine.h"
+#include "warmslot/store.h"
 
 enum { WARM_SIM_ADAPTERS_MAX = 4 };
 
@@ -38,6 +40,8 @@ typedef struct warm_sim_options {
     size_t n_adapters;
     uint64_t *clock_ns;                      /* a virtual clock that calls advance; NULL = calls take no time */
     uint64_t row_ns, copy_ns;                /* per row decoded; per unit or window row saved or loaded */
+    uint64_t step_ns;                        /* per decode */
+    uint64_t depth_ps;                       /* picoseconds per row decoded and unit before it */
     uint64_t snapshot_ns;                    /* per snapshot saved or loaded */
     uint64_t decode_fails_at, load_fails_at; /* the n-th call (1-based) fails with WARM_EENGINE; 0 = never. load: state_load */
     uint64_t shift_fails_at;                 /* ... of shift */
@@ -56,5 +60,15 @@ int32_t warm_sim_next(const warm_engine *e, uint64_t hash, bool ignore_eos);
 /* The hash that seq does end with, and how many units were so far decoded on, or loaded behind, state that was missing or not theirs. */
 uint64_t warm_sim_seq_hash(const warm_engine *e, int32_t seq);
 uint64_t warm_sim_poisoned(const warm_engine *e);
+/* How many units or window rows were saved and loaded so far. */
+typedef struct warm_sim_moved {
+    uint64_t n_saved, n_loaded;
+} warm_sim_moved;
+warm_sim_moved warm_sim_moved_get(const warm_engine *e);
+
+/* A store for simulated state that stands for larger one: holds units of unit_bytes (as the engine's) and charges the budget charged_bytes for each of
+ * them, and nothing for what the simulated engine puts around them. held_bytes says what is charged. Its memory is malloc's. */
+WARM_MUST_USE int warm_sim_store_open(warm_budget *budget, size_t unit_bytes, size_t charged_bytes, warm_store **out,
+                                      warm_err *err);
 
 #endif

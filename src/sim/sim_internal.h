@@ -2,7 +2,8 @@
  *
  * sim/sim_internal.h - what the parts of the simulated engine share.
  *
- * sim.c decodes, samples and speaks; state.c copies sequences and moves cells and snapshots in and out; window.c has the window rows.
+ * sim.c decodes, samples and speaks; state.c copies sequences and moves cells and snapshots in and out; window.c has the window rows;
+ * store.c holds what is saved and charges for what it stands for.
  *
  * Invariants
  *  (1) A cell's hash follows from the cell before it and its token and adapters, unless something was wrong; then it is poisoned, and
@@ -50,6 +51,7 @@ typedef struct sim {
     warm_engine_info info;
     warm_sim_options o;
     struct sim_cell *cells;
+    int32_t *free_cells; /* a stack: those above the n_used */
     uint32_t n_used;
     struct sim_row *rows;
     uint32_t n_rows, row_head; /* where the search for a row goes on */
@@ -57,9 +59,10 @@ typedef struct sim {
     int32_t *per_seq;     /* scratch of n_seq_max */
     uint64_t *row_values; /* scratch of n_window */
     uint64_t *row_hash;   /* of the last decode, by row */
-    float *logits;
+    float *logits;        /* NULL until somebody asks */
     uint64_t n_decodes, n_loads, n_window_calls, n_snapshot_calls, n_shifts;
     uint64_t n_poisoned;
+    warm_sim_moved moved;
     warm_adapter adapters[WARM_SIM_ADAPTERS_MAX];
     uint32_t adapted; /* of the units that are computed now */
 } sim;
@@ -74,6 +77,8 @@ static inline int32_t warm__sim_exact(const struct sim_seq *q) {
 }
 /* Hash at the end of a sequence. */
 uint64_t warm__sim_end_hash(const sim *s, const struct sim_seq *q);
+/* A sequence lists the cell no more. */
+void warm__sim_give_cell(sim *s, int32_t i);
 /* Appends a cell to q; the caller knows that one is free. */
 void warm__sim_push_cell(sim *s, struct sim_seq *q, int32_t token, uint32_t adapted, uint64_t hash);
 

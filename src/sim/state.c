@@ -23,11 +23,6 @@ static bool is_window(const sim *s) {
     return s->info.state == WARM_STATE_WINDOW;
 }
 
-static void give_cell(sim *s, int32_t i) {
-    assert(s->cells[i].refs);
-    if (!--s->cells[i].refs) s->n_used--;
-}
-
 void warm__sim_seq_rm(warm_engine *e, int32_t id, int32_t p0, int32_t p1) {
     sim *s = (sim *)e;
     struct sim_seq *q = &s->seqs[id];
@@ -35,7 +30,7 @@ void warm__sim_seq_rm(warm_engine *e, int32_t id, int32_t p0, int32_t p1) {
     assert(p1 < 0 || p1 >= q->n);
     if (p0 >= q->n && q->n) return;
     if (warm_state_has_snapshots(s->info.state)) p0 = 0;
-    for (int32_t p = p0; p < q->n && s->info.state != WARM_STATE_SNAPSHOTS; p++) give_cell(s, q->cells[p]);
+    for (int32_t p = p0; p < q->n && s->info.state != WARM_STATE_SNAPSHOTS; p++) warm__sim_give_cell(s, q->cells[p]);
     if (q->n > p0) q->n = p0;
     if (q->n <= q->exact) q->shifted = false;
     if (is_window(s)) {
@@ -58,7 +53,7 @@ int warm__sim_shift(warm_engine *e, int32_t id, int32_t p0, int32_t p1, warm_err
         return warm_err_set(err, WARM_EENGINE, "simulated failure");
     }
     for (int32_t p = p0; p < q->n && s->info.state != WARM_STATE_SNAPSHOTS; p++) {
-        if (p < p1) give_cell(s, q->cells[p]);
+        if (p < p1) warm__sim_give_cell(s, q->cells[p]);
         assert(p < p1 || s->cells[q->cells[p]].refs == 1);
     }
     memmove(q->cells + p0, q->cells + p1, (size_t)(q->n - p1) * sizeof *q->cells);
@@ -144,6 +139,7 @@ int64_t warm__sim_state_save(warm_engine *e, int32_t id, int32_t p0, size_t n, v
     assert(!q->incomplete && p0 + (int64_t)n <= warm__sim_exact(q));
     if (!bytes || cap < bytes || p0 < 0 || p0 + (int64_t)n > q->n) return warm_err_set(err, WARM_EINVAL, "no such range");
     warm__sim_spend(s, n * s->o.copy_ns);
+    s->moved.n_saved += n;
     struct sim_header h = {cells_magic, s->info.state, (uint32_t)p0, (uint32_t)n};
     warm__sim_header_put(dst, bytes, &h);
     put_cells(s, q, p0, n, (uint8_t *)dst + sizeof h);
@@ -163,6 +159,7 @@ int warm__sim_state_load(warm_engine *e, int32_t id, const void *src, size_t byt
     if (s->info.n_ctx - s->n_used < n) return warm_err_set(err, WARM_EFULL, "no free cells");
     if (++s->n_loads == s->o.load_fails_at) return warm_err_set(err, WARM_EENGINE, "simulated failure");
     warm__sim_spend(s, n * s->o.copy_ns);
+    s->moved.n_loaded += n;
     get_cells(s, q, (const uint8_t *)src + sizeof h + (size_t)(p0 - first) * s->o.unit_bytes, p1 - p0);
     if (is_window(s)) warm__sim_rows_judge(s, q);
     return 0;
