@@ -4,8 +4,9 @@
  *
  * The context is one pool of cells. A task is admitted when there is room for what its prompt needs and for up to WARM_PREDICT_RESERVE
  * further tokens of it and of every running one: looking ahead for all of them keeps a parked task from coming back only to be parked again.
- * Room comes from residents, oldest first; when that is not enough while generating, the youngest running task is parked: its cells are saved and
- * given away, and it starts again from the cache when there is room. */
+ * Room comes from residents, oldest first; when that is not enough while generating, the youngest running task is parked: its sequence becomes a
+ * resident, which it continues when there is room, or which goes as others do; then it starts again from the cache. All of this begins ROOM_AHEAD
+ * tokens before the cells are needed, so that what has to be saved is saved in slices meanwhile. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,12 @@
 #include "base/log.h"
 #include "sched/sched_internal.h"
 
-/* Tokens that a task may still generate, as far as admission looks ahead. */
-static size_t predict_reserve(const warm_sched *s, const warm_task *t, size_t n_want, size_t n_decoded) {
-    size_t n = WARM_PREDICT_RESERVE;
+/* Of each that runs; with the default slices that is time to save some hundred MB. */
+enum { ROOM_AHEAD = 64 };
+
+/* Tokens that a task may still generate, `most` at most. */
+static size_t reserve_for(const warm_sched *s, const warm_task *t, size_t n_want, size_t n_decoded, size_t most) {
+    size_t n = most;
     if (t->n_predict >= 0) {
         size_t left = (size_t)t->n_predict > n_decoded ? (size_t)t->n_predict - n_decoded : 0;
         if (left < n) n = left;
@@ -25,14 +29,14 @@ static size_t predict_reserve(const warm_sched *s, const warm_task *t, size_t n_
     return n < room ? n : room;
 }
 
-/* Cells that running tasks need: now (the rest of a prompt, the next token), or with what they may generate. */
-static size_t cells_needed(const warm_sched *s, bool ahead) {
+/* Cells that running tasks need: for the rest of their prompts, the next token, and up to `ahead` that each may generate. */
+static size_t cells_needed(const warm_sched *s, size_t ahead) {
     size_t sum = 0;
     for (uint32_t i = 0; i < s->n_slots; i++) {
         const warm_slot *sl = &s->slots[i];
         if (!sl->seq) continue;
         sum += sl->seq->n_want - sl->seq->n;
-        if (ahead) sum += predict_reserve(s, sl->task, sl->seq->n_want, sl->n_decoded);
+        sum += reserve_for(s, sl->task, sl->seq->n_want, sl->n_decoded, ahead);
     }
     return sum;
 }
@@ -95,7 +99,7 @@ static bool rows_short(const warm_sched *s) {
     return held + (next < s->info->n_ubatch ? next : s->info->n_ubatch) > s->info->n_rows;
 }
 
-static bool make_room(warm_sched *s, bool ahead, bool force) {
+static bool make_room(warm_sched *s, size_t ahead, bool force) {
     while (warm_pool_free_cells(&s->pool) < cells_needed(s, ahead) || rows_short(s)) {
         if (!warm__drop_oldest(s, NULL, force)) return false;
     }
@@ -110,31 +114,21 @@ static void set_units_aside(warm_slot *sl, const warm_unit *units, size_t n, enu
     sl->state = state;
 }
 
-/* Takes the slot's sequence away until there is room. */
-static void set_aside(warm_sched *s, warm_slot *sl) {
-    warm_seq *q = sl->seq;
-    set_units_aside(sl, q->units, q->n_want, WARM_SLOT_PARKED);
-    warm__seq_drop(s, q);
-    sl->seq = NULL;
-}
-
 static void park(warm_sched *s, warm_slot *sl) {
     warm_seq *q = sl->seq;
     warm_log_info("sched", "task=%llu slot=%d parked at %zu units: the context is full", (unsigned long long)sl->task->id, sl->id,
                   q->n);
     if (sl->load) warm__load_end(s, sl);
     if (!sl->seq) return; /* without its load it is set aside already */
-    sl->recount = false;
+    if (sl->t.n_computed) sl->recount = false;
     warm__point_take(s, q, WARM_POINT_PRIOR_END);
-    q->slot = NULL;
-    q->saved = false;
-    warm__save_all(s, q);
-    set_aside(s, sl);
+    set_units_aside(sl, q->units, q->n_want, WARM_SLOT_PARKED);
+    warm__seq_leave(s, sl);
 }
 
 void warm__start_again(warm_sched *s, warm_slot *sl) {
-    if (sl->recount) sl->t.n_device = sl->t.n_ram = 0;
-    set_aside(s, sl);
+    set_units_aside(sl, sl->seq->units, sl->seq->n_want, WARM_SLOT_PARKED);
+    warm__seq_leave(s, sl);
     s->queue_changed = true;
 }
 
@@ -153,7 +147,9 @@ static bool park_youngest(warm_sched *s) {
 }
 
 bool warm__make_room_for_step(warm_sched *s) {
-    while (!make_room(s, false, true)) {
+    /* What is not saved by the time the cells are needed is saved at once. */
+    if (any_generating(s) && !make_room(s, ROOM_AHEAD, false) && !s->urgent) (void)park_youngest(s);
+    while (!make_room(s, 0, true)) {
         if (!park_youngest(s)) return false;
     }
     return true;
@@ -239,8 +235,8 @@ static warm_plan make_plan(warm_sched *s, const warm_slot *sl, const warm_unit *
 /* Whether the plan could ever get its room with what runs now, all residents gone. Asked first, so that none is dropped in vain. */
 static bool could_fit(const warm_sched *s, const warm_task *t, const warm_plan *p, const warm_seq *src, size_t n,
                       size_t n_decoded) {
-    size_t need = n - p->n_device + predict_reserve(s, t, n, n_decoded);
-    return cells_running(s, src, p->n_device) + cells_needed(s, true) + need <= s->info->n_ctx;
+    size_t need = n - p->n_device + reserve_for(s, t, n, n_decoded, WARM_PREDICT_RESERVE);
+    return cells_running(s, src, p->n_device) + cells_needed(s, WARM_PREDICT_RESERVE) + need <= s->info->n_ctx;
 }
 
 static warm_seq *begin_seq(warm_sched *s, warm_slot *sl, const warm_plan *p, warm_seq *src) {
@@ -364,12 +360,13 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     }
     if (!q) goto no_room;
     warm__seq_want(q, units, n);
-    if (!make_room(s, true, false)) {
+    if (!make_room(s, WARM_PREDICT_RESERVE, false)) {
         unbegin(s, sl, p.take_over);
         goto no_room;
     }
     if (sl->recount) {
         sl->t.n_device = p.n_device;
+        sl->t.n_ram = 0; /* of a load that came to nothing */
         sl->t.n_shifted = q->n - warm__seq_exact(q);
     }
     q->saved = false;

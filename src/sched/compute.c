@@ -171,15 +171,7 @@ static void release(warm_sched *s, warm_slot *sl) {
     if (q) {
         /* The end of its prompt is one already; a short answer behind it is computed again sooner than a snapshot is worth it. */
         if (!q->incomplete && q->n >= q->last_point + warm__points_gap(s)) warm__point_take(s, q, WARM_POINT_PRIOR_END);
-        q->slot = NULL;
-        q->last_slot = sl->id;
-        q->n_want = q->n;
-        q->last_used_ns = warm__sched_now(s);
-        q->idle_cost_ns = 0;
-        q->saved = !s->kv || !q->cached;
-        /* of a shifted one with a state that can't be cut, nothing is left to go on from */
-        bool useless = q->n > q->n_exact && warm_state_has_snapshots(s->info->state);
-        if (!q->n || !q->cached || q->incomplete || useless) warm__seq_drop(s, q);
+        warm__seq_leave(s, sl);
     }
     free(sl->parked_units);
     warm_output_deinit(&sl->out);

@@ -81,7 +81,13 @@ static bool load_one(warm_sched *s, warm_slot *sl) {
         return true;
     }
     /* A load takes cells for the whole piece, for a moment, also where only a part of it is kept. */
-    if (rc == WARM_EFULL && warm__seq_oldest_resident(s, NULL)) return warm__drop_oldest(s, NULL, false);
+    if (rc == WARM_EFULL && warm__seq_oldest_resident(s, NULL)) {
+        bool dropped = warm__drop_oldest(s, NULL, false);
+        /* Of a snapshot on cells it has taken these along: they are to be loaded again, too. */
+        if (s->info->state != WARM_STATE_RANGES_SNAPSHOTS || sl->seq->n < sl->n_begun) return dropped;
+        warm__load_end(s, sl);
+        return true;
+    }
     if (rc == WARM_ENOTFOUND) sl->seq->incomplete = false;
     if (rc != WARM_ENOTFOUND && rc != WARM_ECORRUPT) sl->no_load = true; /* the same load would fail again */
     warm__load_end(s, sl);

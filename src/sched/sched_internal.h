@@ -207,6 +207,7 @@ void warm__seq_push(warm_seq *q, warm_unit unit);
 int warm__seq_fork(warm_sched *s, warm_seq *src, const warm_plan *p, const warm_task *t, warm_seq **out);
 void warm__seq_grow(warm_sched *s, warm_seq *q, size_t n); /* the next n wanted units got their cells */
 void warm__seq_drop(warm_sched *s, warm_seq *q);
+void warm__seq_leave(warm_sched *s, warm_slot *sl); /* the slot's becomes a resident, or goes if it is of no use */
 size_t warm__seq_match(const warm_seq *q, const warm_unit *units, size_t n);
 size_t warm__seq_match_wanted(const warm_seq *q, const warm_unit *units, size_t n); /* of what it is going to have */
 /* How many units a and b begin with alike. */

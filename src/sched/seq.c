@@ -90,6 +90,20 @@ void warm__seq_drop(warm_sched *s, warm_seq *q) {
     s->queue_changed = true;
 }
 
+void warm__seq_leave(warm_sched *s, warm_slot *sl) {
+    warm_seq *q = sl->seq;
+    sl->seq = NULL;
+    q->slot = NULL;
+    q->last_slot = sl->id;
+    q->n_want = q->n;
+    q->last_used_ns = warm__sched_now(s);
+    q->idle_cost_ns = 0;
+    q->saved = !s->kv || !q->cached;
+    /* of a shifted one with a state that can't be cut, nothing is left to go on from */
+    bool useless = q->n > q->n_exact && warm_state_has_snapshots(s->info->state);
+    if (!q->n || !q->cached || q->incomplete || useless) warm__seq_drop(s, q);
+}
+
 size_t warm__units_match(const warm_unit *a, size_t n_a, const warm_unit *b, size_t n_b) {
     size_t most = n_a < n_b ? n_a : n_b, i = 0;
     /* Whole pages of equal units first: most prompts differ late or at once. */

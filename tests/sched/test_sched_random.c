@@ -90,6 +90,17 @@ static void give_order(world *w, const world_options *o, warm_rng *rng, struct o
     all->n_given++;
 }
 
+/* What all answers say of their prompts is what the counters say. */
+static void check_counters(world *w, const warm_task_timings *sum) {
+    warm_sched_status st;
+    assert_int_equal(warm_sched_status_get(w->sched, &st), 0);
+    assert_int_equal(st.n_prompt_device, sum->n_device);
+    assert_int_equal(st.n_prompt_ram, sum->n_ram);
+    assert_int_equal(st.n_prompt_computed, sum->n_computed);
+    assert_int_equal(st.n_predicted, sum->n_predicted);
+    warm_sched_status_free(&st);
+}
+
 /* Returns how many units were moved and how many answers did not end with their limit because the context was full or shifted. */
 static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, const struct faults *f) {
     world w;
@@ -102,6 +113,7 @@ static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, c
     static struct talk talks[N_TALKS];
     memset(talks, 0, sizeof talks);
     request r[AT_ONCE];
+    warm_task_timings sum = {0};
     uint64_t computed = 0, asked = 0, moved = 0, truncated = 0, n_failed = 0;
     for (uint64_t i = 0; i < iters; i += AT_ONCE) {
         size_t n = 1 + warm_rng_below(&rng, AT_ONCE);
@@ -129,6 +141,10 @@ static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, c
         }
         for (size_t k = 0; k < n; k++) {
             request_wait(&w, &r[k]);
+            sum.n_device += r[k].t.n_device;
+            sum.n_ram += r[k].t.n_ram;
+            sum.n_computed += r[k].t.n_computed;
+            sum.n_predicted += r[k].t.n_predicted;
             if (r[k].failed) {
                 assert_true((canceled[k] && r[k].err.code == WARM_ECANCELED) || (f && r[k].err.code == WARM_EENGINE));
                 n_failed += !canceled[k];
@@ -148,6 +164,7 @@ static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, c
             }
             request_free(&r[k]);
         }
+        check_counters(&w, &sum);
         while (orders.n_done < orders.n_given) warm_sched_step(w.sched);
         for (size_t k = 0; f && k < N_TALKS; k++) {
             if (talks[k].n && warm_rng_below(&rng, 100) < f->damage) faults_damage(&w, &rng, talks[k].tokens, talks[k].n);
@@ -177,6 +194,12 @@ static void every_answer_is_right(void **state) {
         {.sim = {.n_ctx = 2500, .n_seq_max = 8, .n_ubatch = 96}, .n_slots = 4, .budget_bytes = 64 << 10, .slice_ns = 10 * 1000},
         {.sim = {.n_ctx = 960, .n_seq_max = 4, .n_ubatch = 32, .n_batch = 48}, .n_slots = 2},
         {.sim = {.n_ctx = 960, .n_seq_max = 6}, .n_slots = 3, .budget_bytes = 1 << 20, .n_threads = 2},
+        /* Prompts in the shortest slices, saves in small ones, and rarely a cell to spare. */
+        {.sim = {.n_ctx = 1100, .n_seq_max = 6, .copy_ns = 20 * 1000},
+         .n_slots = 4,
+         .budget_bytes = 1 << 20,
+         .slice_ns = 200 * 1000,
+         .prefill_slice_ns = 30 * 1000 * 1000},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         for (int k = WARM_STATE_RANGES; k <= WARM_STATE_WHOLE; k++) {
@@ -281,6 +304,7 @@ static void sizes_that_do_not_suit_each_other_change_no_answer(void **state) {
                            .n_slots = 1 + (uint32_t)warm_rng_below(&rng, n_seq_max - 1),
                            .budget_bytes = (size_t)1 << (13 + warm_rng_below(&rng, 10)),
                            .slice_ns = 1000 * (1 + warm_rng_below(&rng, 500)),
+                           .prefill_slice_ns = 1000 * 1000 * (1 + warm_rng_below(&rng, 100)),
                            .context_shift = warm_rng_below(&rng, 3) == 0};
         static const float at_start[N_ADAPTERS];
         if (i % 3 == 0) o.sim.adapter_scale = at_start, o.sim.n_adapters = N_ADAPTERS;

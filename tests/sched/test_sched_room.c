@@ -218,6 +218,106 @@ static void who_waits_for_window_rows_is_not_forked_in_vain_at_every_step(void *
     world_close(&w);
 }
 
+static size_t n_snapshot_loads;
+
+/* The first one finds no room; the sequence is gone with it. */
+static int snapshot_load_full_once(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t n, warm_err *err) {
+    if (n_snapshot_loads++) return real->snapshot_load(e, seq, src, bytes, n, err);
+    real->seq_rm(e, seq, 0, -1);
+    return warm_err_set(err, WARM_EFULL, "no free state");
+}
+
+static void a_snapshot_that_finds_no_room_is_loaded_again_with_its_cells(void **state) {
+    (void)state;
+    for (int k = WARM_STATE_RANGES_SNAPSHOTS; k <= WARM_STATE_WHOLE; k++) {
+        world w;
+        world_options o = world_of_kind((enum warm_state_kind)k,
+                                        (world_options){.sim = {.n_ctx = 2000, .n_seq_max = 2}, .budget_bytes = 8 << 20});
+        world_open(&w, &o);
+        int32_t prompt[MANY];
+        request r;
+        n_snapshot_loads = 0;
+        replace_ops(&w)->snapshot_load = snapshot_load_full_once;
+        for (uint64_t i = 0; i < 4; i++) { /* the last one is the first again, which has left the context for the third */
+            tokens_fill(prompt, 600, 1 + i % 3);
+            request_run(&w, &r, prompt, 600, 1);
+            if (i == 3) assert_int_equal(r.t.n_ram, 599);
+            request_free(&r);
+            world_settle(&w);
+        }
+        assert_int_equal(n_snapshot_loads, 2);
+        world_close(&w);
+    }
+}
+
+static void a_task_that_was_parked_goes_on_with_its_own_sequence_if_room_comes_first(void **state) {
+    (void)state;
+    world w;
+    world_open(&w, &(world_options){.sim = {.n_ctx = 1600}, .n_slots = 2, .budget_bytes = 8 << 20});
+    int32_t prompt[MANY];
+    request a, b;
+    size_t n_parked = 0;
+    tokens_fill(prompt, 500, 1);
+    request_submit(&w, &a, prompt, 500, &(request_options){.n_predict = 600, .id_slot = -1, .ignore_eos = true});
+    tokens_fill(prompt, 500, 2);
+    request_submit(&w, &b, prompt, 500, &(request_options){.n_predict = 600, .id_slot = -1, .ignore_eos = true});
+    while (!n_parked) {
+        warm_sched_status st;
+        warm_sched_step(w.sched);
+        assert_int_equal(warm_sched_status_get(w.sched, &st), 0);
+        n_parked = st.n_parked;
+        if (n_parked) assert_true(st.n_cells_used >= 1000); /* its cells are still there */
+        warm_sched_status_free(&st);
+    }
+    warm_sched_cancel(w.sched, a.id);
+    request_wait(&w, &b);
+    request_check(&w, &b);
+    assert_true(b.t.load_ms == 0);
+    request_free(&a);
+    request_free(&b);
+    world_close(&w);
+}
+
+static struct {
+    warm_sched *sched;
+    size_t n_ended, n_computed, n_device, n_busy;
+} at_end;
+
+static void look_at_end(void *ud, warm_event *ev) {
+    (void)ud;
+    if (ev->type == WARM_EV_DONE || ev->type == WARM_EV_FAILED) {
+        warm_sched_status st;
+        assert_int_equal(warm_sched_status_get(at_end.sched, &st), 0);
+        at_end.n_ended++;
+        at_end.n_computed = st.n_prompt_computed;
+        at_end.n_device = st.n_prompt_device;
+        at_end.n_busy = st.slots[0].state != WARM_SLOT_IDLE;
+        warm_sched_status_free(&st);
+    }
+    warm_event_free(ev);
+}
+
+static void who_has_an_answer_finds_it_counted_and_its_slot_free(void **state) {
+    (void)state;
+    world w;
+    world_open(&w, &(world_options){.sim = {.n_ctx = 1024}});
+    at_end.sched = w.sched;
+    at_end.n_ended = 0;
+    for (size_t i = 1; i <= 2; i++) { /* the second time all but one unit is there, and it ends in the step in which it begins */
+        warm_task_options to = {.n_tokens = 100, .n_predict = 1, .id_slot = -1, .cache_prompt = true, .emit = look_at_end};
+        warm_sampling_default(&to.sampling);
+        to.tokens = calloc(100, sizeof *to.tokens);
+        warm_task *t;
+        assert_int_equal(warm_task_new(w.engine, &to, &t, NULL), 0);
+        warm_sched_submit(w.sched, t);
+        while (at_end.n_ended < i) warm_sched_step(w.sched);
+        assert_int_equal(at_end.n_busy, 0);
+    }
+    assert_int_equal(at_end.n_computed, 101);
+    assert_int_equal(at_end.n_device, 99);
+    world_close(&w);
+}
+
 static size_t resumable(world *w, const int32_t *prompt, size_t n) {
     uint8_t fingerprint[WARM_SCOPE_BYTES];
     warm_scope *scope;
@@ -300,6 +400,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_waits_for_window_rows_is_not_forked_in_vain_at_every_step),
         cmocka_unit_test(snapshots_that_wait_leave_room_for_the_units_of_the_last),
+        cmocka_unit_test(a_snapshot_that_finds_no_room_is_loaded_again_with_its_cells),
+        cmocka_unit_test(a_task_that_was_parked_goes_on_with_its_own_sequence_if_room_comes_first),
+        cmocka_unit_test(who_has_an_answer_finds_it_counted_and_its_slot_free),
         cmocka_unit_test(a_resident_that_is_continued_need_not_make_room),
         cmocka_unit_test(cells_shared_with_a_running_task_are_needed_once),
         cmocka_unit_test(what_is_about_to_be_loaded_is_not_evicted_to_make_room),
