@@ -117,6 +117,20 @@ static void million_blocks(warm_cache *c, warm_scope *s, size_t n_blocks) {
         must(k == PROMPT ? 0 : WARM_ENOTFOUND, "a saved prompt");
     }
     report("the same, asked only (no pin, no use)", ns, REPEATS);
+    for (size_t i = 0; i < REPEATS; i++) {
+        warm_path p;
+        warm_piece_view v;
+        fill(u, i * 7919 % n_conv, 0, PROMPT);
+        warm_cache_lookup(c, s, u, PROMPT, &p);
+        uint64_t at = warm_clock_now(&warm_clock_monotonic);
+        for (size_t pos = 0; pos < PROMPT; pos += v.n_units) {
+            warm_path_piece(c, &p, pos, &v);
+            warm_piece_unref(c, v.piece);
+        }
+        ns[i] = warm_clock_now(&warm_clock_monotonic) - at;
+        warm_path_release(c, &p);
+    }
+    report("all pieces of it, one after the other", ns, REPEATS);
     free(open);
     free(paths);
     free(u);

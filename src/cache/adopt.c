@@ -101,7 +101,7 @@ static int add_below(warm_cache *c, const warm_block_save *s, const warm_unit *u
     int rc = warm__evict_alloc(c, sizeof(warm_block), &p);
     if (rc) return rc;
     warm_block *b = p;
-    *b = (warm_block){.parent = up, .start = s->start};
+    *b = warm__block_below(up);
     rc = body_new(c, s, units, b);
     if (rc) goto no_body;
     rc = warm__tree_reserve_child(c, up);

@@ -99,7 +99,9 @@ struct warm_block {
         struct warm__child *many;
     } children;
     warm_block *parent; /* NULL: the root of a scope */
+    warm_block *jump;   /* an ancestor further up, so that one at a given position is O(log depth) away; NULL: the root's */
     size_t start;       /* position of the first unit */
+    uint32_t depth;     /* blocks above */
     uint32_t n_units, n_children, children_cap;
     uint32_t pins; /* paths, and dead blocks whose parent this is */
     warm_piece **pieces;
@@ -150,11 +152,18 @@ static inline bool warm__block_full(const warm_block *b) {
 static inline bool warm__block_leaf(const warm_block *b) {
     return b->n_children == 0 && !b->snapshots;
 }
+/* A block behind `up`, without units. Its jump is as long as those of `up` and of where that leads together, if these two are alike: so
+ * jumps double, as the digits of a skew binary number carry. */
+static inline warm_block warm__block_below(warm_block *up) {
+    warm_block *jump = up->jump, *twice = jump ? jump->jump : NULL;
+    bool alike = twice && up->depth - jump->depth == jump->depth - twice->depth;
+    return (warm_block){.parent = up, .jump = alike ? twice : up, .start = warm__block_end(up), .depth = up->depth + 1};
+}
 /* The block of a path that holds unit pos < p->n_units. */
 static inline warm_block *warm__path_block(const warm_path *p, size_t pos) {
     assert(pos < p->n_units);
     warm_block *b = p->block_;
-    while (b->start > pos) b = b->parent;
+    while (b->start > pos) b = pos < warm__block_end(b->jump) ? b->jump : b->parent;
     return b;
 }
 static inline warm_piece *warm__block_piece(const warm_block *b, size_t pos) {

@@ -70,7 +70,8 @@ static void check_snapshots_of(const warm_block *b, struct sums *sum) {
 
 static void check_block(const warm_block *b, struct sums *sum) {
     assert(b->parent && b->n_units > 0 && b->n_pieces > 0);
-    assert(b->start == warm__block_end(b->parent));
+    warm_block as = warm__block_below(b->parent);
+    assert(b->start == as.start && b->jump == as.jump && b->depth == as.depth);
     check_pieces_of(b, true);
     check_children(b, sum);
     check_snapshots_of(b, sum);

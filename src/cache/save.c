@@ -135,7 +135,8 @@ static int add_block(warm_cache *c, const warm_save *s, const warm_unit *units, 
     int rc = warm__evict_alloc(c, sizeof(warm_block), &p);
     if (rc) return rc;
     warm_block *b = p;
-    *b = (warm_block){.parent = up, .start = warm__block_end(up), .piece_units = (uint16_t)s->piece_units};
+    *b = warm__block_below(up);
+    b->piece_units = (uint16_t)s->piece_units;
     rc = body_new(c, s, b->start, units, b);
     if (rc) goto no_body;
     rc = warm__tree_reserve_child(c, up);
