@@ -314,8 +314,6 @@ static void begin_wait(warm_sched *s, warm_slot *sl, const warm_plan *p, warm_se
     sl->wait_pos = p->n_wait;
     sl->waiting_since_ns = warm__sched_now(s);
     set_units_aside(sl, units, n, WARM_SLOT_WAITING);
-    /* Where state can't be cut, it has to be taken exactly there. */
-    if (s->kv && s->info->state != WARM_STATE_RANGES && p->n_wait > leader->n) warm_due_add_branch(&leader->due, p->n_wait);
 }
 
 /* Whether the one it waits for is still on its way. If not, what that one has computed is there to be used, however it ended. */

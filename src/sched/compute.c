@@ -106,7 +106,7 @@ static bool add_chunk(warm_sched *s, struct batch *b, warm_slot *sl, size_t rows
     size_t most = b->limit - b->n;
     if (first && rows < WARM_CHUNK_MIN) rows = WARM_CHUNK_MIN < most ? WARM_CHUNK_MIN : most;
     size_t room = b->sliced ? warm_min_size(rows, units_within(s, q, ns, rows, first)) : rows;
-    size_t chunk = chunk_size(warm_due_next(&q->due, q->n, q->n_want) - q->n, room, most, first);
+    size_t chunk = chunk_size(warm__points_next(s, q) - q->n, room, most, first);
     /* With a limit below WARM_CHUNK_MIN there are only short chunks to be had. */
     if (!chunk && b->limit < WARM_CHUNK_MIN) chunk = rows;
     if (!chunk) return false;
@@ -307,8 +307,7 @@ static void after_decode(warm_sched *s, warm_slot *sl) {
         if (sl->task->return_progress) warm__emit_progress(s, sl);
     }
     sl->n_chunk = 0;
-    double prior = warm_due_prior(&q->due, q->n);
-    if (prior > 0) warm__point_take(s, q, prior);
+    if (sl->state == WARM_SLOT_PREFILL) warm__points_reached(s, q);
     if (sl->row >= 0) {
         sample(s, sl);
     } else if (q->n == q->n_want) {

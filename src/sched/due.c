@@ -39,10 +39,6 @@ static void add(warm_due *d, const warm_due_input *in, size_t pos, double prior)
     if (pos > in->from && pos < in->n_prompt) insert(d, pos, prior);
 }
 
-void warm_due_add_branch(warm_due *d, size_t pos) {
-    insert(d, pos, prior_end);
-}
-
 void warm_due_make(const warm_due_input *in, warm_due *out) {
     *out = (warm_due){0};
     /* The same prompt again has to compute one unit, and this state can't step back. */

@@ -27,8 +27,6 @@ typedef struct warm_due {
 } warm_due;
 
 void warm_due_make(const warm_due_input *in, warm_due *out);
-/* One more, where another prompt is known to leave this one. With WARM_DUE_MAX others it is left out. */
-void warm_due_add_branch(warm_due *d, size_t pos);
 /* The first due position behind n, at most end. */
 size_t warm_due_next(const warm_due *d, size_t n, size_t end);
 /* The prior of a due position, 0 of another one. */

@@ -7,6 +7,7 @@
 #include <assert.h>
 
 #include "base/log.h"
+#include "base/min.h"
 #include "sched/sched_internal.h"
 
 static void forget(warm_sched *s, warm_seq *q, unsigned i) {
@@ -23,6 +24,35 @@ bool warm__points_yield(warm_sched *s, warm_seq *q) {
     if (q->n_points < 2 || !q->points[0].snapshot.bytes) return false;
     forget(s, q, 0);
     return true;
+}
+
+/* The first position behind n where one that waits for it leaves it; SIZE_MAX: there is none. */
+static size_t next_branch(const warm_sched *s, const warm_seq *q, size_t n) {
+    size_t next = SIZE_MAX;
+    /* Where every position can be shared, nobody has to be met at his. */
+    for (uint32_t i = 0; q->slot && s->info->state != WARM_STATE_RANGES && i < s->n_slots; i++) {
+        const warm_slot *sl = &s->slots[i];
+        if (sl->state != WARM_SLOT_WAITING || sl->leader != q->slot || sl->leader_order != q->slot->order) continue;
+        if (sl->wait_pos > n && sl->wait_pos < next) next = sl->wait_pos;
+    }
+    return next;
+}
+
+size_t warm__points_next(const warm_sched *s, const warm_seq *q) {
+    size_t branch = next_branch(s, q, q->n), due = warm_due_next(&q->due, q->n, q->n_want), gap = warm__points_gap(s);
+    /* A guess so near before a place where somebody is known to leave it is not worth a pass of its own. */
+    while (due < branch && branch < q->n_want && branch - due < gap) due = warm_due_next(&q->due, due, q->n_want);
+    return warm_min_size(branch, due);
+}
+
+void warm__points_reached(warm_sched *s, warm_seq *q) {
+    double prior = warm_due_prior(&q->due, q->n);
+    if (prior > 0) {
+        warm__point_take(s, q, prior);
+    } else if (next_branch(s, q, q->n - 1) == q->n && q->n >= q->last_point + warm__points_gap(s)) {
+        /* Who leaves here shares what is in the context, in this very turn. This is for those who can't, and for others like them. */
+        warm__point_take(s, q, WARM_POINT_PRIOR_BRANCH);
+    }
 }
 
 void warm__point_take(warm_sched *s, warm_seq *q, double prior) {
@@ -66,7 +96,7 @@ size_t warm__points_save_end(const warm_sched *s, const warm_seq *q) {
     size_t n = warm__seq_exact(q);
     if (!warm_state_has_snapshots(s->info->state)) return n;
     /* A point that is due brings the units before it into use, so they may be saved as they come. */
-    return warm_due_next(&q->due, q->n, SIZE_MAX) < SIZE_MAX || n < q->last_point ? n : q->last_point;
+    return warm__points_next(s, q) < q->n_want || n < q->last_point ? n : q->last_point;
 }
 
 size_t warm__points_gap(const warm_sched *s) {

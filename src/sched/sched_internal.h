@@ -63,6 +63,8 @@ struct warm_task {
 
 /* The end of an answer: clients go on with what they make of it, not always token by token. */
 #define WARM_POINT_PRIOR_END (1.0 / 16)
+/* Where a prompt was seen to leave another one. */
+#define WARM_POINT_PRIOR_BRANCH 1.0
 
 typedef struct warm_slot warm_slot;
 
@@ -242,6 +244,10 @@ void warm__start_again(warm_sched *s, warm_slot *sl);
 /* points.c */
 /* The sequence has reached a position that is likely to be asked for: takes the snapshot, or notes the mark. */
 void warm__point_take(warm_sched *s, warm_seq *q, double prior);
+/* Where the prefill stops next: at a due position, or where one that waits for it leaves it; at the latest at its end. */
+size_t warm__points_next(const warm_sched *s, const warm_seq *q);
+/* The prefill has come to its n: takes a point if that is such a position. */
+void warm__points_reached(warm_sched *s, warm_seq *q);
 /* How far apart they have to be (warm_due_gap). */
 size_t warm__points_gap(const warm_sched *s);
 /* Puts those whose units are in the tree there. */

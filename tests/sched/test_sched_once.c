@@ -84,6 +84,64 @@ static void whoever_comes_later_waits_for_what_is_still_ahead(void **state) {
     }
 }
 
+/* As many places as there can be slots, far apart and next to each other; whoever is asked for with the longest prefix comes first. */
+static void each_can_leave_the_first_one_elsewhere(void **state) {
+    (void)state;
+    for (int k = WARM_STATE_RANGES; k <= WARM_STATE_WHOLE; k++) {
+        world w;
+        world_options o = options((enum warm_state_kind)k, MOST);
+        world_open(&w, &o);
+        static int32_t prompt[MOST][PREFIX + SUFFIX];
+        request r[MOST];
+        size_t computed = 0;
+        for (unsigned i = 0; i < MOST; i++) {
+            size_t shared = i < 8 ? PREFIX - i * 20 : PREFIX - 200 * (i - 6);
+            size_t len = make_prompt(prompt[i], shared, 100 + i);
+            request_submit(&w, &r[i], prompt[i], len, &(request_options){.n_predict = 20, .id_slot = -1, .ignore_eos = true});
+        }
+        for (unsigned i = 0; i < MOST; i++) {
+            request_wait(&w, &r[i]);
+            request_check(&w, &r[i]);
+            computed += r[i].t.n_computed;
+            request_free(&r[i]);
+        }
+        assert_int_equal(computed, PREFIX + MOST * SUFFIX);
+        world_close(&w);
+    }
+}
+
+/* What has been passed can't be shared any more where state can't be cut: no wait for it, and nobody else waits for that one. */
+static void who_comes_too_late_computes(void **state) {
+    (void)state;
+    for (int k = WARM_STATE_RANGES; k <= WARM_STATE_WHOLE; k++) {
+        world w;
+        world_options o = options((enum warm_state_kind)k, 3);
+        world_open(&w, &o);
+        static int32_t prompt[3][PREFIX + SUFFIX];
+        static const size_t shared[] = {PREFIX, 300, PREFIX};
+        request r[3];
+        size_t len = make_prompt(prompt[0], shared[0], 100);
+        request_submit(&w, &r[0], prompt[0], len, &(request_options){.n_predict = 100, .id_slot = -1, .ignore_eos = true});
+        for (int steps = 0; steps < 3; steps++) warm_sched_step(w.sched);
+        for (unsigned i = 1; i < 3; i++) {
+            len = make_prompt(prompt[i], shared[i], 100 + i);
+            request_submit(&w, &r[i], prompt[i], len, &(request_options){.n_predict = 5, .id_slot = -1, .ignore_eos = true});
+        }
+        request_wait(&w, &r[1]);
+        assert_false(r[0].ended);
+        request_wait(&w, &r[0]);
+        request_wait(&w, &r[2]);
+        bool anywhere = k == WARM_STATE_RANGES || k == WARM_STATE_WINDOW;
+        assert_int_equal(r[1].t.n_computed, anywhere ? SUFFIX : 300 + SUFFIX);
+        assert_int_equal(r[2].t.n_computed, SUFFIX);
+        for (unsigned i = 0; i < 3; i++) {
+            request_check(&w, &r[i]);
+            request_free(&r[i]);
+        }
+        world_close(&w);
+    }
+}
+
 static void when_the_first_leaves_its_work_goes_on_with_the_next(void **state) {
     (void)state;
     for (int k = WARM_STATE_RANGES; k <= WARM_STATE_WHOLE; k++) {
@@ -135,6 +193,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cold_prefix_is_computed_once_for_all),
         cmocka_unit_test(whoever_comes_later_waits_for_what_is_still_ahead),
+        cmocka_unit_test(each_can_leave_the_first_one_elsewhere),
+        cmocka_unit_test(who_comes_too_late_computes),
         cmocka_unit_test(when_the_first_leaves_its_work_goes_on_with_the_next),
         cmocka_unit_test(who_waits_can_leave),
     };
