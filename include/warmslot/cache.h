@@ -110,15 +110,6 @@ typedef struct warm_piece_view {
 
 /* The piece that covers position pos < p->n_units. It may begin before pos and end behind p->n_units. */
 void warm_path_piece(warm_cache *c, const warm_path *p, size_t pos, warm_piece_view *out);
-/* The same at positions that only go up: warm_path_piece looks for each from the path's end. All zero = not begun. */
-typedef struct warm_path_walk {
-    warm_block **blocks_;
-    size_t n_;
-} warm_path_walk;
-/* From position pos on; the path stays where it is. Without memory it is only slower. */
-void warm_path_walk_begin(const warm_path *p, size_t pos, warm_path_walk *w);
-void warm_path_walk_piece(warm_cache *c, const warm_path *p, warm_path_walk *w, size_t pos, warm_piece_view *out);
-void warm_path_walk_end(warm_path_walk *w); /* zeroes *w; ending a zero one is allowed */
 void warm_piece_unref(warm_cache *c, warm_piece *piece);
 
 enum warm_piece_state {

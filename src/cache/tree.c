@@ -16,10 +16,8 @@
  *  (4) n_evictable counts the live blocks without children and without pins, at every moment. */
 #include "cache/cache_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/min.h"
 
 /* Eight at a time without a branch: the compiler makes vector code of that, and a prompt is a few hundred thousand comparisons. */
@@ -174,29 +172,6 @@ void warm_path_release(warm_cache *c, warm_path *p) {
 
 void warm_path_piece(warm_cache *c, const warm_path *p, size_t pos, warm_piece_view *out) {
     warm__piece_view(c, warm__block_piece(warm__path_block(p, pos), pos), out);
-}
-
-void warm_path_walk_begin(const warm_path *p, size_t pos, warm_path_walk *w) {
-    *w = (warm_path_walk){0};
-    for (warm_block *b = p->block_; b && b->parent && warm__block_end(b) > pos; b = b->parent) w->n_++;
-    w->blocks_ = warm_malloc((w->n_ + 1) * sizeof(*w->blocks_));
-    warm_block *b = p->block_;
-    for (size_t i = 0; w->blocks_ && i < w->n_; i++, b = b->parent) w->blocks_[i] = b;
-}
-
-void warm_path_walk_piece(warm_cache *c, const warm_path *p, warm_path_walk *w, size_t pos, warm_piece_view *out) {
-    assert(pos < p->n_units);
-    if (!w->blocks_) {
-        warm_path_piece(c, p, pos, out);
-        return;
-    }
-    while (warm__block_end(w->blocks_[w->n_ - 1]) <= pos) w->n_--;
-    warm__piece_view(c, warm__block_piece(w->blocks_[w->n_ - 1], pos), out);
-}
-
-void warm_path_walk_end(warm_path_walk *w) {
-    free(w->blocks_);
-    *w = (warm_path_walk){0};
 }
 
 void warm_cache_quarantine(warm_cache *c, const warm_path *p, size_t pos) {

@@ -45,10 +45,9 @@ struct entry {
 struct warm_kv_load {
     int32_t seq;
     warm_resume goal;
-    warm_path_walk walk; /* of goal.path, at `ahead` */
-    bool stateless;      /* units have no state of their own: the snapshot brings them all */
-    size_t pos;          /* next unit to append */
-    size_t rows_from;    /* window rows before this are in the context */
+    bool stateless;   /* units have no state of their own: the snapshot brings them all */
+    size_t pos;       /* next unit to append */
+    size_t rows_from; /* window rows before this are in the context */
     /* what is put under verification next: cells of unit `ahead`, then rows of goal.window[ahead_window] once their cells are ahead of them, at last
      * the snapshot */
     size_t ahead, ahead_window;
@@ -120,7 +119,6 @@ static void job_post(warm_kv *kv, warm_piece *piece, warm_kv_load *load, enum pa
 }
 
 static void load_free(warm_kv *kv, warm_kv_load *l) {
-    warm_path_walk_end(&l->walk);
     warm_resume_release(kv->o.cache, &l->goal);
     free(l);
 }
@@ -314,7 +312,7 @@ static void load_ahead(warm_kv *kv, warm_kv_load *l) {
         if (push_rows(kv, l)) continue;
         if (l->ahead < l->goal.path.n_units && !l->stateless) {
             warm_piece_view v;
-            warm_path_walk_piece(kv->o.cache, &l->goal.path, &l->walk, l->ahead, &v);
+            warm_path_piece(kv->o.cache, &l->goal.path, l->ahead, &v);
             load_push(kv, l, &v, PART_CELLS);
             l->ahead = v.start + v.n_units;
         } else if (l->ahead_snapshot) {
@@ -333,7 +331,6 @@ warm_kv_load *warm_kv_load_begin(warm_kv *kv, int32_t seq, warm_resume *r, size_
     *r = (warm_resume){0};
     l->stateless = !warm_state_has_ranges(kv->o.engine->info->state);
     l->pos = l->ahead = from;
-    if (!l->stateless) warm_path_walk_begin(&l->goal.path, from, &l->walk);
     l->rows_from = complete ? from : 0;
     l->ahead_snapshot = l->goal.snapshot.piece != NULL;
     load_ahead(kv, l);
