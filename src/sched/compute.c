@@ -205,6 +205,7 @@ void warm__slot_fail(warm_sched *s, warm_slot *sl, const warm_err *err) {
 }
 
 static void finish(warm_sched *s, warm_slot *sl, enum warm_stop stop, const char *word, bool truncated) {
+    warm__residents_answered(s, sl->n_decoded);
     end_task(s, sl, warm__event_done(s, sl, stop, word, truncated || sl->truncated));
 }
 
@@ -325,9 +326,9 @@ static void measure(warm_sched *s, size_t n, size_t n_generating, uint64_t ns) {
     }
     s->counters.n_decode_steps++;
     if (n_generating) s->counters.n_busy_slot_steps += n_generating;
+    warm__residents_walked(s, n_generating, n - n_generating);
     if (n_generating == n) {
         warm_rates_decode(&s->rates, s->pool.n_used, ns);
-        warm__drop_dear_residents(s);
         return;
     }
     double depths = 0;

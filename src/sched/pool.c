@@ -28,7 +28,6 @@ void warm_pool_take(warm_pool *p, uint32_t *cells, size_t n) {
         p->refs_[cells[i]] = 1;
         p->n_used++;
     }
-    p->version++;
 }
 
 void warm_pool_share(warm_pool *p, const uint32_t *cells, size_t n) {

@@ -15,7 +15,7 @@ typedef struct warm_pool {
     uint32_t n_cells, n_used;
     uint16_t *refs_;  /* per cell: sequences that list it */
     uint32_t *free_;  /* stack of free cells */
-    uint64_t version; /* changes with every take, share and give */
+    uint64_t version; /* changes with every share and give: what may change how many of a sequence's cells are its own */
 } warm_pool;
 
 void warm_pool_init(warm_pool *p, uint32_t n_cells);

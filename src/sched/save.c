@@ -157,31 +157,3 @@ bool warm__cache_slice(warm_sched *s) {
     }
     return did;
 }
-
-/* Of n cells of it, and what makes them resumable. */
-static size_t load_bytes(const warm_sched *s, const warm_seq *q, size_t n) {
-    const warm_engine_ops *ops = s->e->ops;
-    size_t bytes = ops->state_bytes(s->e, n);
-    if (s->info->state == WARM_STATE_WINDOW) bytes += ops->window_bytes(s->e, n < s->info->n_window ? n : s->info->n_window);
-    if (warm_state_has_snapshots(s->info->state)) bytes += ops->snapshot_bytes(s->e, q->id);
-    return bytes;
-}
-
-/* A resident's cells slow every decode step of the others. It has been idle for as long as it has cost idle_cost_ns; having no better
- * guess than that it will stay idle as long again, it is dropped once that cost exceeds the time to load it (which is never worse than twice
- * the best choice in hindsight). */
-void warm__drop_dear_residents(warm_sched *s) {
-    double cell_ns = warm_rates_cell_ns(&s->rates);
-    if (!s->kv || cell_ns <= 0) return;
-    double rate = warm_kv_rates_get(s->kv).load_bytes_per_ns;
-    if (rate <= 0) return;
-    for (uint32_t i = 0; i < s->n_seqs; i++) {
-        warm_seq *q = &s->seqs[i];
-        if (!q->in_use || q->slot) continue;
-        size_t n = warm__seq_exclusive(s, q);
-        q->idle_cost_ns += cell_ns * (double)n;
-        if (!n || !q->saved || q->idle_cost_ns <= (double)load_bytes(s, q, n) / rate) continue;
-        q->idle_cost_ns = 0;
-        if (warm__points_in_tree(s, q)) warm__seq_drop(s, q);
-    }
-}

@@ -241,6 +241,7 @@ bool warm_sched_step(warm_sched *s) {
     bool did = take_messages(s);
     did |= warm__slot_orders(s);
     did |= warm__admit(s);
+    warm__drop_dear_residents(s);
     did |= warm__cache_slice(s);
     did |= warm__compute(s);
     warm__publish(s);

@@ -97,7 +97,7 @@ typedef struct warm_seq {
     bool saved;        /* resident: nothing is left to save, or saving was refused */
     size_t refused_at; /* n when a save found no room, 0 = never */
     uint64_t last_used_ns;
-    double idle_cost_ns;   /* what its cells have cost the running sequences since it is idle */
+    double idle_from;      /* steps_walked when it went idle */
     uint64_t pool_version; /* of n_exclusive */
     size_t n_exclusive;
 } warm_seq;
@@ -170,6 +170,8 @@ struct warm_sched {
     bool queue_changed;           /* admission is worth trying again */
     warm_seq *urgent;             /* a resident that has to be saved before it can make room */
     uint64_t engine_ns, eager_ns; /* time in decode; time in saves beside it */
+    double steps_walked;          /* decode steps, and prefill in such, that went over all cells */
+    double mean_answer;           /* tokens, of late */
     size_t budget_wanted;
     bool budget_pending;              /* budget_wanted is new, or pinned blocks still exceed it */
     uint64_t n_turns;                 /* adapters.c */
@@ -224,6 +226,12 @@ void warm__save_all(warm_sched *s, warm_seq *q);
 bool warm__cache_slice(warm_sched *s);
 /* Saves what may lose its window rows from now on: the next decode recycles those behind the window, and so does a load or a fork of another sequence. */
 void warm__save_windows(warm_sched *s);
+
+/* residents.c */
+/* A step computed so many rows of either. */
+void warm__residents_walked(warm_sched *s, size_t n_generating, size_t n_prefill);
+void warm__residents_answered(warm_sched *s, size_t n_tokens); /* an answer ended */
+/* Between admission, which may still want them, and the loads and steps that would go around them. */
 void warm__drop_dear_residents(warm_sched *s);
 
 /* admit.c */

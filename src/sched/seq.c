@@ -76,6 +76,7 @@ void warm__seq_grow(warm_sched *s, warm_seq *q, size_t n) {
     assert(q->n + n <= q->n_want);
     warm_pool_take(&s->pool, q->cells + q->n, n);
     q->n += n;
+    q->n_exclusive += n;
 }
 
 void warm__seq_drop(warm_sched *s, warm_seq *q) {
@@ -97,7 +98,7 @@ void warm__seq_leave(warm_sched *s, warm_slot *sl) {
     q->last_slot = sl->id;
     q->n_want = q->n;
     q->last_used_ns = warm__sched_now(s);
-    q->idle_cost_ns = 0;
+    q->idle_from = s->steps_walked;
     q->saved = !s->kv || !q->cached;
     /* of a shifted one with a state that can't be cut, nothing is left to go on from */
     bool useless = q->n > q->n_exact && warm_state_has_snapshots(s->info->state);

@@ -278,6 +278,62 @@ static void a_task_that_was_parked_goes_on_with_its_own_sequence_if_room_comes_f
     world_close(&w);
 }
 
+/* Two conversations in turn in a context that holds both; what the first finds in the context when it comes back. */
+static size_t left_in_context(size_t n_other, int32_t n_predict) {
+    world w;
+    world_open(&w,
+               &(world_options){.sim = {.n_ctx = 4096, .row_ns = 1000, .step_ns = 1000, .copy_ns = 100}, .budget_bytes = 8 << 20});
+    int32_t prompt[MANY], other[MANY];
+    request r, away, back;
+    tokens_fill(prompt, 1000, 1);
+    request_run(&w, &r, prompt, 1000, 1);
+    world_settle(&w);
+    tokens_fill(other, n_other, 2);
+    request_submit(&w, &away, other, n_other, &(request_options){.n_predict = n_predict, .id_slot = -1, .ignore_eos = true});
+    request_wait(&w, &away);
+    world_settle(&w);
+    request_run(&w, &back, prompt, 1000, 1);
+    request_check(&w, &back);
+    assert_int_equal(back.t.n_device + back.t.n_ram, 999);
+    size_t n = back.t.n_device;
+    request_free(&r);
+    request_free(&away);
+    request_free(&back);
+    world_close(&w);
+    return n;
+}
+
+static void idle_cells_leave_for_who_would_walk_over_them_for_longer_than_they_take_to_load(void **state) {
+    (void)state;
+    assert_int_equal(left_in_context(1000, 1), 0);
+    assert_int_equal(left_in_context(64, 200), 0);
+    assert_int_equal(left_in_context(64, 1), 999);
+}
+
+static void idle_cells_leave_before_a_long_prompt_takes_its_own(void **state) {
+    (void)state;
+    world w;
+    world_open(&w,
+               &(world_options){.sim = {.n_ctx = 4096, .row_ns = 1000, .step_ns = 1000, .copy_ns = 100}, .budget_bytes = 8 << 20});
+    int32_t prompt[MANY];
+    request r, next;
+    warm_sched_status st;
+    tokens_fill(prompt, 1000, 1);
+    request_run(&w, &r, prompt, 1000, 1);
+    world_settle(&w);
+    tokens_fill(prompt, 2000, 2);
+    request_submit(&w, &next, prompt, 2000, &(request_options){.n_predict = 1, .id_slot = -1});
+    warm_sched_step(w.sched);
+    assert_int_equal(warm_sched_status_get(w.sched, &st), 0);
+    assert_int_equal(st.n_residents, 0);
+    assert_in_range(st.n_cells_used, 1, 999); /* its first chunk, and nothing else */
+    warm_sched_status_free(&st);
+    request_wait(&w, &next);
+    request_free(&r);
+    request_free(&next);
+    world_close(&w);
+}
+
 static struct {
     warm_sched *sched;
     size_t n_ended, n_computed, n_device, n_busy;
@@ -403,6 +459,8 @@ int main(void) {
         cmocka_unit_test(a_snapshot_that_finds_no_room_is_loaded_again_with_its_cells),
         cmocka_unit_test(a_task_that_was_parked_goes_on_with_its_own_sequence_if_room_comes_first),
         cmocka_unit_test(who_has_an_answer_finds_it_counted_and_its_slot_free),
+        cmocka_unit_test(idle_cells_leave_for_who_would_walk_over_them_for_longer_than_they_take_to_load),
+        cmocka_unit_test(idle_cells_leave_before_a_long_prompt_takes_its_own),
         cmocka_unit_test(a_resident_that_is_continued_need_not_make_room),
         cmocka_unit_test(cells_shared_with_a_running_task_are_needed_once),
         cmocka_unit_test(what_is_about_to_be_loaded_is_not_evicted_to_make_room),
