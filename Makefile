@@ -6,6 +6,7 @@
 #   make check      format, static analysis, layers            make test    all tests in their short forms
 #   make soak       long tests, SOAK_SECONDS each (300)        make fuzz    fuzzers, FUZZ_SECONDS each (300)
 #   make bench      all of bench/, minutes                     make peer    llama-server, to compare with, in build/peer/bin
+#   make bench PEER=/path/to/llama-server                      only the comparison with it: bench/RESULTS.md
 #   make install    PREFIX=/usr/local DESTDIR=                 make clean   all of build/ but the engine; distclean: that too
 #
 # WARMSLOT_LLAMA=DIR builds on a llama.cpp tree with its own build, WARMSLOT_ENGINE_PACKAGE=linux-x64-cuda on a GPU engine package,
@@ -46,9 +47,14 @@ demo: release
 	@WARMSLOT_BIN=$(CURDIR)/build/warmslot node bench/demo.js
 
 bench: release
+	@if [ -n "$(PEER)" ] || [ -x build/peer/bin/llama-server ]; then echo "== bench/compare.js" && scripts/bench-peer "$(or $(PEER),build/peer/bin/llama-server)" && \
+		PEER="$(PEER)" WARMSLOT_BIN=$(CURDIR)/build/warmslot node bench/compare.js --write $(COMPARE); \
+	else echo "no llama-server to compare with: make peer, or make bench PEER=/path/to/llama-server"; fi
+ifndef PEER
 	@cmake --build build --target benches
 	@for file in bench/*.c; do echo "== $$file"; build/bench/$$(basename $$file .c) || exit 1; done
-	@for file in $(filter-out bench/demo.js,$(wildcard bench/*.js)); do echo "== $$file"; WARMSLOT_BIN=$(CURDIR)/build/warmslot node $$file || exit 1; done
+	@for file in $(filter-out bench/demo.js bench/compare.js,$(wildcard bench/*.js)); do echo "== $$file"; WARMSLOT_BIN=$(CURDIR)/build/warmslot node $$file || exit 1; done
+endif
 
 # The sanitizers' shadow memory does not fit every random placement of libraries; where it may be switched off, it is.
 soak: dev

@@ -17,22 +17,14 @@ const { parseArgs } = require('node:util');
 const { compare, forbidden, allowed, metric } = require('../tests/support/judge.js');
 const { oracle } = require('../tests/support/oracle.js');
 const { start, makeModel, root } = require('../tests/support/server.js');
+const { tokenize } = require('./lib/play.js');
+const { readCalls } = require('./lib/traces.js');
 
 const { values: args } = parseArgs({ options: { traces: { type: 'string', default: path.join(root, '../shared/traces/agents') }, kind: { type: 'string', default: 'dense' }, share: { type: 'string', multiple: true, default: [] }, live: { type: 'string', multiple: true, default: [] }, bytes: { type: 'string', multiple: true, default: [] }, calls: { type: 'string' }, model: { type: 'string' }, 'model-args': { type: 'string' }, threads: { type: 'string', default: '2' }, counts: { type: 'boolean', default: false } } });
 // Of the oracle, with ample memory. A recurrent model can only be taken up where somebody thought of it.
 const BARS = { dense: 1.05, moe: 1.05, swa: 1.05 };
 const N_PREDICT = 12;
 const N_PROBS = 8;
-
-function readCalls() {
-    const files = fs.readdirSync(args.traces).filter((name) => name.endsWith('.jsonl')).sort();
-    const sessions = files.map((name) => fs.readFileSync(path.join(args.traces, name), 'utf8').trim().split('\n').map((line) => JSON.parse(line).input));
-    const calls = [];
-    for (let i = 0; sessions.some((session) => i < session.length); i++) {
-        for (const session of sessions) if (i < session.length && session[i]) calls.push(session[i]);
-    }
-    return args.calls ? calls.slice(0, Number(args.calls)) : calls;
-}
 
 // llama-server from `make peer`, if it is built.
 const PEER = path.join(root, 'build/peer/bin/llama-server');
@@ -84,11 +76,8 @@ function judge(name, judged, { calls, asked, least, context, plain, noise }, rat
 async function main() {
     if (!fs.existsSync(args.traces)) return console.log(`skipped: no traces in ${args.traces}`);
     const model = args.model || makeModel(args.kind, args['model-args'] ? args['model-args'].split(' ') : []);
-    const calls = readCalls();
-    const tokenizer = await start(['-m', model, '-c', '512', '-np', '1', '--cache-ram', '0']);
-    const prompts = [];
-    for (const content of calls) prompts.push((await tokenizer.ask('/tokenize', { content, add_special: true, parse_special: true })).tokens);
-    await tokenizer.stop();
+    const calls = readCalls(args.traces).slice(0, args.calls ? Number(args.calls) : undefined);
+    const prompts = await tokenize(model, calls);
     const context = Math.ceil((Math.max(...prompts.map((p) => p.length)) + N_PREDICT + 64) / 256) * 256;
     const base = ['-c', String(context), '--metrics', '-t', args.threads];
 

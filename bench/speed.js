@@ -7,10 +7,10 @@
 'use strict';
 const { parseArgs } = require('node:util');
 const { start, makeModel, tokens } = require('../tests/support/server.js');
+const { settle } = require('./lib/play.js');
+const { median } = require('./lib/stats.js');
 
 const { values: args } = parseArgs({ options: { pairs: { type: 'string', default: '5' }, prompt: { type: 'string', default: '4096' }, predict: { type: 'string', default: '256' }, model: { type: 'string' } } });
-
-const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 
 async function main() {
     const model = args.model || makeModel('dense');
@@ -23,8 +23,7 @@ async function main() {
         const speed = {};
         // The one that goes first changes from pair to pair; an idle server does not run, so both can be up.
         for (const which of pair % 2 ? ['off', 'on'] : ['on', 'off']) {
-            // The threads of the one that has just answered spin for a while before they sleep.
-            await new Promise((resolve) => setTimeout(resolve, 1000));
+            await settle();
             const answer = await servers[which].ask('/completion', { prompt: tokens(Number(args.prompt), pair), n_predict: Number(args.predict), temperature: 0, ignore_eos: true });
             speed[which] = answer.timings;
         }

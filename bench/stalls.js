@@ -3,7 +3,7 @@
 // bench/stalls.js - how long a running stream is left waiting while others are served, and how long a request waits behind a large
 // conversation: warmslot, and llama-server beside it (make peer), the same models and flags, one after the other.
 //
-//   node bench/stalls.js [--threads N] [--slice-ms 100] [--only warmslot]
+//   node bench/stalls.js [--threads N] [--slice-ms 100] [--only warmslot] [--json FILE]
 //
 // The stream is an answer over SSE with a token an event; a gap is the time between two events at the client. Four cases:
 //   alone   nothing else happens
@@ -21,9 +21,9 @@ const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { root, binary, start, makeModel, tokens } = require('../tests/support/server.js');
 
-const options = { threads: { type: 'string', default: String(os.availableParallelism()) }, 'slice-ms': { type: 'string', default: '100' }, only: { type: 'string' }, stream: { type: 'string', default: '1000' } };
+const options = { threads: { type: 'string', default: String(os.availableParallelism()) }, 'slice-ms': { type: 'string', default: '100' }, only: { type: 'string' }, json: { type: 'string' }, stream: { type: 'string', default: '1000' } };
 const { values: args } = parseArgs({ options });
-const PEER = path.join(root, 'build/peer/bin/llama-server');
+const PEER = process.env.PEER || path.join(root, 'build/peer/bin/llama-server');
 
 // 8 layers x 64 heads x 64 x 2 (keys, values) x 2 bytes = 128 KiB a token, in a small vocabulary: as little beside attention as there can be.
 const FAT = ['--layers', '8', '--heads', '64', '--kv-heads', '64', '--embd', '64', '--ff', '32', '--type', 'q8_0', '--vocab', 'phi-3'];
@@ -164,6 +164,7 @@ function show(m) {
 async function main() {
     const fat = makeModel('dense', FAT), small = makeModel('dense', SMALL);
     const servers = [['warmslot', binary, ['--prefill-slice-ms', args['slice-ms']]], ['llama-server', PEER, []]];
+    const all = {};
     let good = true;
     for (const [name, program, extra] of servers.filter(([name]) => !args.only || args.only === name)) {
         console.log(`${name}, ${args.threads} threads`);
@@ -171,9 +172,11 @@ async function main() {
             console.log('  not built (make peer)');
             continue;
         }
-        const holds = show({ ...await measureSwaps(program, fat), ...await measureCold(program, small, extra) });
+        all[name] = { ...await measureSwaps(program, fat), ...await measureCold(program, small, extra) };
+        const holds = show(all[name]);
         if (name === 'warmslot') good = holds;
     }
+    if (args.json) fs.writeFileSync(args.json, JSON.stringify(all));
     process.exitCode = good ? 0 : 1;
 }
 

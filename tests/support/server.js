@@ -142,7 +142,7 @@ class Server {
 }
 
 // Starts `program` with the model and arguments, waits until it is healthy.
-async function start(args, { program = binary, waitMs = 60000, env = {} } = {}) {
+async function start(args, { program = binary, waitMs = 60000, pollMs = 50, env = {} } = {}) {
     const port = await freePort();
     const log = path.join(temporaryFolder(), 'server.log');
     const out = fs.openSync(log, 'w');
@@ -156,7 +156,7 @@ async function start(args, { program = binary, waitMs = 60000, env = {} } = {}) 
         if (Date.now() > end) throw new Error(`the server is not ready after ${waitMs} ms: ${server.log()}`);
         const health = await server.get('/health').catch(() => null);
         if (health && health.status === 200) return server;
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await new Promise((resolve) => setTimeout(resolve, pollMs));
     }
 }
 
