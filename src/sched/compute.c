@@ -2,9 +2,11 @@
  *
  * sched/compute.c - one batch: a token for every generating slot, chunks of prefill behind them, decode, sample, finish.
  *
- * A batch holds at most n_ubatch rows, so that a decode is one pass through the model. While anything generates its prefill is as many units, a
- * multiple of WARM_CHUNK_MIN, as prefill_slice_ns compute at the measured rate: a running stream waits for no more than that. Chunks are at least
- * WARM_CHUNK_MIN units and leave no shorter rest, unless the whole is shorter; where that makes two slices one chunk, so be it.
+ * A batch holds at most n_ubatch rows, so that a decode is one pass through the model. While anything generates its prefill is as many units
+ * as prefill_slice_ns compute at the measured rate: a running stream waits for no more than that. Engines compute in tiles of WARM_CHUNK_MIN rows, and
+ * one row more costs another tile; so a sliced batch has a multiple of that, generating rows included. Where there is time for one tile only, generating rows
+ * and chunks have batches of their own in turn. Chunks are at least WARM_CHUNK_MIN units and leave no shorter rest, unless the whole is
+ * shorter.
  *
  * Of several prefills the oldest has what the batch can hold. But those that have little left, at most a quarter of what the oldest has,
  * share half of it, shortest first, as long as the oldest has had half of all time since its prefill began. So a short request does not wait for
@@ -17,18 +19,22 @@
 #include "base/min.h"
 #include "sched/sched_internal.h"
 
-enum { SHORT_SHARE = 4 }; /* little left is so much less than the oldest has */
+enum {
+    SHORT_SHARE = 4, /* little left is so much less than the oldest has */
+    WASTE_SHARE = 8  /* batches with more of their rows wasted teach nothing */
+};
 
 static const uint64_t share_window_ns = 2 * 1000000000ull;
 
-/* How much of `left` to take where `room` units are wanted and `most` can be had; 0 = nothing, the next batch may have more. alone: no other
- * prefill is in this batch, so it won't. */
-static size_t chunk_size(size_t left, size_t room, size_t most, bool alone) {
+/* How much of `left` to take where `room` units are wanted and `most` can be had; 0 = nothing, the next batch may have more. tiles: what is left is to
+ * be a multiple of WARM_CHUNK_MIN, so that the odd rows come first, where they cost least. alone: no other prefill is in this batch, so
+ * it won't. */
+static size_t chunk_size(size_t left, size_t room, size_t most, bool tiles, bool alone) {
     if (left <= room) return left;
     if (room < WARM_CHUNK_MIN) return 0;
-    if (room < 2 * WARM_CHUNK_MIN) {
-        /* In chunks that are the shortest there is no rest to be had: what is over is spread over the chunks to come. */
-        size_t n = left / (left / WARM_CHUNK_MIN);
+    if (tiles) {
+        size_t odd = left % WARM_CHUNK_MIN, n = room + odd;
+        if (odd && room > WARM_CHUNK_MIN) n -= WARM_CHUNK_MIN;
         if (n <= most) return n;
     }
     size_t rest = left - room;
@@ -36,6 +42,7 @@ static size_t chunk_size(size_t left, size_t room, size_t most, bool alone) {
     /* 520 into 512 is 456 + 64 */
     size_t n = left - WARM_CHUNK_MIN;
     if (n >= WARM_CHUNK_MIN) return n;
+    if (left <= most) return left;
     return alone ? left / 2 : 0;
 }
 
@@ -90,25 +97,24 @@ static warm_slot *shortest_prefill(warm_sched *s, const warm_slot *oldest) {
     return best;
 }
 
-/* Units behind its n that ns are enough for, as a multiple of WARM_CHUNK_MIN; the first one of a batch has so many at least. */
-static size_t units_within(const warm_sched *s, const warm_seq *q, double ns, size_t most, bool first) {
+/* Units of q that ns are enough for, as many as make the batch's rows a multiple of WARM_CHUNK_MIN; 0: not for a chunk. */
+static size_t units_within(const warm_sched *s, const struct batch *b, const warm_seq *q, double ns, size_t most) {
     warm_prefill_cost c = warm_rates_prefill_cost(&s->rates);
-    size_t n = first ? WARM_CHUNK_MIN : 0;
-    if (c.unit_ns <= 0) return n;
-    while (n < most && warm_prefill_ns(&c, q->n, q->n + n + WARM_CHUNK_MIN) <= ns) n += WARM_CHUNK_MIN;
-    return n;
+    size_t n = WARM_CHUNK_MIN - b->n % WARM_CHUNK_MIN, fits = 0;
+    if (n < WARM_CHUNK_MIN) n += WARM_CHUNK_MIN;
+    for (; c.unit_ns > 0 && n <= most && warm_prefill_ns(&c, q->n, q->n + n) <= ns; n += WARM_CHUNK_MIN) fits = n;
+    return fits;
 }
 
 /* Adds a chunk of at most `rows` that takes at most ns, as far as the rules of chunks allow it. false: not this time. */
 static bool add_chunk(warm_sched *s, struct batch *b, warm_slot *sl, size_t rows, double ns) {
     const warm_seq *q = sl->seq;
     bool first = b->n == b->n_generating;
-    size_t most = b->limit - b->n;
-    if (first && rows < WARM_CHUNK_MIN) rows = WARM_CHUNK_MIN < most ? WARM_CHUNK_MIN : most;
-    size_t room = b->sliced ? warm_min_size(rows, units_within(s, q, ns, rows, first)) : rows;
-    size_t chunk = chunk_size(warm__points_next(s, q) - q->n, room, most, first);
+    size_t most = b->limit - b->n, room = b->sliced ? units_within(s, b, q, ns, rows) : rows;
+    if (first && room < WARM_CHUNK_MIN) room = warm_min_size(WARM_CHUNK_MIN, most);
+    size_t chunk = chunk_size(warm__points_next(s, q) - q->n, room, most, b->sliced && !b->n, first);
     /* With a limit below WARM_CHUNK_MIN there are only short chunks to be had. */
-    if (!chunk && b->limit < WARM_CHUNK_MIN) chunk = rows;
+    if (!chunk && b->limit < WARM_CHUNK_MIN) chunk = room;
     if (!chunk) return false;
     warm_prefill_cost c = warm_rates_prefill_cost(&s->rates);
     b->ns -= warm_prefill_ns(&c, q->n, q->n + chunk);
@@ -121,12 +127,12 @@ static bool is_owed(const warm_sched *s, const warm_slot *sl) {
     return (double)(warm__sched_now(s) - sl->prefill_since_ns) > 2 * sl->prefill_ns;
 }
 
+static warm_slot *first_prefill(warm_sched *s) {
+    warm_slot *oldest = oldest_prefill(s), *shortest = oldest && !is_owed(s, oldest) ? shortest_prefill(s, oldest) : NULL;
+    return shortest ? shortest : oldest;
+}
+
 static void add_prefill(warm_sched *s, struct batch *b) {
-    uint64_t now = warm__sched_now(s);
-    for (uint32_t i = 0; i < s->n_slots; i++) {
-        warm_slot *sl = &s->slots[i];
-        if (sl->state == WARM_SLOT_PREFILL && !sl->prefill_since_ns) sl->prefill_since_ns = now;
-    }
     warm_slot *sl = oldest_prefill(s);
     if (sl && !is_owed(s, sl)) {
         double ns_kept = b->ns / 2;
@@ -138,25 +144,49 @@ static void add_prefill(warm_sched *s, struct batch *b) {
     while (b->n < b->limit && (sl = oldest_prefill(s)) && add_chunk(s, b, sl, b->limit - b->n, b->ns)) continue;
 }
 
-static size_t build_batch(warm_sched *s, size_t *n_generating) {
+/* An empty batch: nobody has rows in it. */
+static struct batch batch_begin(warm_sched *s) {
     struct batch b = {.ns = (double)s->o.prefill_slice_ns};
-    warm_prefill_cost c = warm_rates_prefill_cost(&s->rates);
-    warm__adapters_choose(s);
     for (uint32_t i = 0; i < s->n_slots; i++) {
         warm_slot *sl = &s->slots[i];
         sl->n_chunk = 0;
         sl->row = -1;
-        if (sl->state != WARM_SLOT_GENERATING) continue;
-        b.sliced = true; /* for those whose turn it is not, too */
-        if (!sl->has_turn || b.n == s->info->n_batch) continue;
-        b.ns -= warm_prefill_ns(&c, sl->seq->n, sl->seq->n + 1);
-        b.n = add_rows(s, sl, b.n, 1);
+        b.sliced |= sl->state == WARM_SLOT_GENERATING; /* those whose turn it is not wait, too */
+        if (sl->state == WARM_SLOT_PREFILL && !sl->prefill_since_ns) sl->prefill_since_ns = warm__sched_now(s);
     }
-    *n_generating = b.n_generating = b.n;
-    b.limit = s->info->n_ubatch;
-    if (b.limit < b.n + WARM_CHUNK_MIN) b.limit = b.n + WARM_CHUNK_MIN;
-    if (b.limit > s->info->n_batch) b.limit = s->info->n_batch;
-    add_prefill(s, &b);
+    b.limit = warm_min_size(s->info->n_ubatch > WARM_CHUNK_MIN ? s->info->n_ubatch : WARM_CHUNK_MIN, s->info->n_batch);
+    return b;
+}
+
+static void add_generating(warm_sched *s, struct batch *b) {
+    warm_prefill_cost c = warm_rates_prefill_cost(&s->rates);
+    for (uint32_t i = 0; i < s->n_slots && b->n < s->info->n_batch; i++) {
+        warm_slot *sl = &s->slots[i];
+        if (sl->state != WARM_SLOT_GENERATING || !sl->has_turn) continue;
+        b->ns -= warm_prefill_ns(&c, sl->seq->n, sl->seq->n + 1);
+        b->n = add_rows(s, sl, b->n, 1);
+    }
+    b->n_generating = b->n;
+    if (b->limit < b->n + WARM_CHUNK_MIN) b->limit = warm_min_size(b->n + WARM_CHUNK_MIN, s->info->n_batch);
+}
+
+/* Whether the generating rows and a chunk of this one are not to be in one batch: both would be more than a tile, and there is not the time
+ * for two, as far as is known. */
+static bool is_apart(const warm_sched *s, const struct batch *b, const warm_slot *sl) {
+    if (!sl || !b->n || b->n + warm__points_next(s, sl->seq) - sl->seq->n <= WARM_CHUNK_MIN) return false;
+    return !units_within(s, b, sl->seq, b->ns, b->limit - b->n);
+}
+
+static size_t build_batch(warm_sched *s, size_t *n_generating) {
+    warm__adapters_choose(s);
+    struct batch b = batch_begin(s);
+    add_generating(s, &b);
+    bool apart = is_apart(s, &b, first_prefill(s));
+    bool prefill = !apart || !s->prefill_was_apart;
+    if (apart && prefill) b = batch_begin(s);
+    if (prefill) add_prefill(s, &b);
+    s->prefill_was_apart = apart && prefill;
+    *n_generating = b.n_generating;
     return b.n;
 }
 
@@ -338,7 +368,9 @@ static void measure(warm_sched *s, size_t n, size_t n_generating, uint64_t ns) {
         depths += (double)sl->n_chunk * ((double)sl->seq->n + (double)sl->n_chunk / 2);
         if (sl->state == WARM_SLOT_PREFILL) sl->prefill_ns += (double)ns * (double)sl->n_chunk / (double)n;
     }
-    if (n - n_generating >= WARM_CHUNK_MIN) warm_rates_prefill(&s->rates, n, depths, ns);
+    /* The last tile may be nearly empty, and costs as much as a full one. */
+    size_t waste = (WARM_CHUNK_MIN - n % WARM_CHUNK_MIN) % WARM_CHUNK_MIN;
+    if (n - n_generating >= WARM_CHUNK_MIN && waste <= n / WASTE_SHARE) warm_rates_prefill(&s->rates, n, depths, ns);
 }
 
 static void shift_contexts(warm_sched *s) {

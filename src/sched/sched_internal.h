@@ -180,6 +180,7 @@ struct warm_sched {
     /* batch */
     int32_t *b_token, *b_pos, *b_seq;
     uint8_t *b_want;
+    bool prefill_was_apart; /* the last one had prefill alone, and generating slots wait for the next */
     /* messages */
     pthread_mutex_t lock;
     pthread_cond_t cond;
