@@ -116,7 +116,7 @@ static void a_stream_waits_for_one_slice_of_a_prompt(void **state) {
             sim.depth_ns = depths[i % 2];
             /* A stream with a prompt of its own has taught what a prompt takes, but not what depth does. */
             uint64_t gap = gap_beside_a_cold_prompt(&w, known ? 1024 : 10), tile = TILE * (ROW_NS + COLD * sim.depth_ns);
-            assert_true(gap <= (slice > tile ? slice : tile) * 6 / 5 + 3 * MS);
+            assert_true(gap <= (2 * slice > tile ? 2 * slice : tile) + 3 * MS);
             if (!sim.depth_ns) assert_true(gap >= slice * 3 / 4);
             check_chunks(TILE, 512);
             /* whole tiles: with the stream's row, or without any beside the chunk */
