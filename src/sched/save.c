@@ -2,12 +2,13 @@
  *
  * sched/save.c - the cache's work in slices: loads first (somebody waits for them), then saves.
  *
- * While any slot generates, a slice ends after slice_ns, but moves one piece at least. Saving is eager while it costs less than 2 % of the
+ * While any slot generates, a slice ends after slice_ns, but moves one piece at least. Otherwise it may be longer, and ends when a message comes:
+ * whoever asks an idle server waits for one piece, not for the saving of what was there before. Saving is eager while it costs less than 2 % of the
  * engine's time; what is left is done when no slot is busy, or before the cells are needed (admit.c). */
 #include "sched/sched_internal.h"
 
 enum { EAGER_SHARE = 50 };                             /* 1/50 = 2 % */
-static const uint64_t idle_slice_ns = 20 * 1000000ull; /* messages are read at least this often */
+static const uint64_t idle_slice_ns = 20 * 1000000ull; /* verified pieces and ended loads are looked for at least this often */
 
 static void set_saved(warm_sched *s, warm_seq *q) {
     q->saved = true;
@@ -129,6 +130,11 @@ static warm_seq *next_to_save(warm_sched *s) {
     return best;
 }
 
+/* A slice is over once it has done something, and its time is up or somebody waits who is not being served yet. */
+static bool is_over(warm_sched *s, bool did, uint64_t end) {
+    return did && (warm__sched_now(s) >= end || warm__mail_waits(s));
+}
+
 bool warm__cache_slice(warm_sched *s) {
     if (!s->kv) return false;
     warm_kv_poll(s->kv);
@@ -138,19 +144,20 @@ bool warm__cache_slice(warm_sched *s) {
         generating |= st == WARM_SLOT_GENERATING;
         busy |= st == WARM_SLOT_GENERATING || st == WARM_SLOT_PREFILL;
     }
-    uint64_t now = warm__sched_now(s), end = now + (generating ? s->o.slice_ns : idle_slice_ns);
-    for (bool moved = true; moved && (!did || now < end); now = warm__sched_now(s)) {
+    uint64_t end = warm__sched_now(s) + (generating ? s->o.slice_ns : idle_slice_ns);
+    for (bool moved = true; moved && !is_over(s, did, end);) {
         moved = false;
-        for (uint32_t i = 0; i < s->n_slots && (!did || warm__sched_now(s) < end); i++) {
+        for (uint32_t i = 0; i < s->n_slots && !is_over(s, did, end); i++) {
             if (s->slots[i].state == WARM_SLOT_LOADING && load_one(s, &s->slots[i])) moved = did = true;
         }
     }
-    for (now = warm__sched_now(s); !did || now < end; now = warm__sched_now(s)) {
+    while (!is_over(s, did, end)) {
         if (busy && !s->urgent && s->eager_ns * EAGER_SHARE > s->engine_ns) break;
         warm_seq *q = next_to_save(s);
         if (!q) break;
+        uint64_t t0 = warm__sched_now(s);
         bool saved = warm__save_one(s, q);
-        if (busy) s->eager_ns += warm__sched_now(s) - now;
+        if (busy) s->eager_ns += warm__sched_now(s) - t0;
         if (q == s->urgent && q->saved) s->urgent = NULL;
         /* Nothing to save after all, or no room: wants_save now says so, too. */
         if (saved || !q->slot) did = true;

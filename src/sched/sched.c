@@ -157,6 +157,13 @@ static void cancel(warm_sched *s, uint64_t id) {
     }
 }
 
+bool warm__mail_waits(warm_sched *s) {
+    pthread_mutex_lock(&s->lock);
+    bool waits = s->inbox != NULL;
+    pthread_mutex_unlock(&s->lock);
+    return waits;
+}
+
 static bool take_messages(warm_sched *s) {
     pthread_mutex_lock(&s->lock);
     warm_message *m = s->inbox;

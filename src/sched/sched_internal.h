@@ -295,6 +295,7 @@ warm_seq *warm__reuse_find(warm_sched *s, const warm_task *t, const warm_unit *u
 int warm__reuse_move(warm_sched *s, warm_seq *q, const warm_task *t, const warm_unit *units, size_t n);
 /* sched.c */
 void warm__post_order(warm_sched *s, struct warm_order *a); /* [any] */
+bool warm__mail_waits(warm_sched *s);                       /* [any] somebody has posted a message since the turn began */
 void warm__publish(warm_sched *s);
 
 /* slot_state.c */
