@@ -110,6 +110,17 @@ static int add_bounds(const warm_replay *w, warm_replay_cell *c, warm_err *err) 
     return rc;
 }
 
+static int run_server(const warm_replay *w, warm_replay_cell *c, warm_err *err) {
+    *c = (warm_replay_cell){.ram = "", .n_results = 1};
+    struct bar bar = {.on = isatty(STDERR_FILENO), .cell = "server", .policy = "", .percent = 101};
+    int rc = warm_replay_server(w, show, &bar, &c->results[0], err);
+    if (c->results[0].n_first) qsort(c->results[0].first_s, c->results[0].n_first, sizeof(float), by_value);
+    hide(&bar);
+    /* What a text is in tokens only the server knows. */
+    if (w->tree && w->trace->kind != WARM_TRACE_TEXTS) c->oracle_tokens = w->tree->oracle_tokens * w->o->n_repeats;
+    return rc;
+}
+
 static int run_cell(const warm_replay *w, const warm_replay_ram *ram, warm_replay_cell *c, warm_err *err) {
     const warm_replay_options *o = w->o;
     *c = (warm_replay_cell){.ram = ram->text, .bytes = warm_replay_ram_bytes(w, ram)};
@@ -118,7 +129,7 @@ static int run_cell(const warm_replay *w, const warm_replay_ram *ram, warm_repla
         struct bar bar = {.on = isatty(STDERR_FILENO), .cell = c->ram, .policy = o->policies[i], .percent = 101};
         warm_replay_result *r = &c->results[c->n_results++];
         rc = warm_replay_sim(w, c->bytes, o->policies[i], show, &bar, r, err);
-        qsort(r->first_s, r->n_first, sizeof *r->first_s, by_value);
+        if (r->n_first) qsort(r->first_s, r->n_first, sizeof *r->first_s, by_value);
         hide(&bar);
     }
     return rc ? rc : add_bounds(w, c, err);
@@ -131,8 +142,8 @@ static int run_cells(const warm_replay *w, warm_replay_cell *cells, size_t *n, w
     warm_buf_init(&b, SIZE_MAX / 2);
     warm_replay_print_head(&b, w);
     int rc = 0;
-    for (*n = 0; !rc && *n < o->n_ram;) {
-        rc = run_cell(w, &o->ram[*n], &cells[*n], err);
+    for (*n = 0; !rc && *n < (warm_replay_simulates(o) ? o->n_ram : 1);) {
+        rc = warm_replay_simulates(o) ? run_cell(w, &o->ram[*n], &cells[*n], err) : run_server(w, &cells[*n], err);
         (*n)++;
         if (!rc) warm_replay_print_cell(&b, w, &cells[*n - 1]);
         if (!rc && warm_buf_err(&b)) rc = warm_err_set(err, WARM_ENOMEM, "out of memory");
@@ -167,11 +178,12 @@ static int choose_drive(warm_replay *w, warm_err *err) {
         if (o->users || o->rotate) return warm_err_set(err, WARM_EINVAL, "--users and --rotate are for traces with sessions");
         return 0;
     }
+    w->drive.no_thinking = !warm_replay_simulates(o);
     if (o->users || o->rotate) return 0;
-    if (w->trace->kind == WARM_TRACE_TEXTS)
+    if (w->trace->kind == WARM_TRACE_TEXTS && o->parallel == 1)
         w->drive.rotate = (uint32_t)w->trace->n_sessions;
     else
-        w->drive.users = DEFAULT_USERS;
+        w->drive.users = warm_replay_simulates(o) ? DEFAULT_USERS : o->parallel;
     return 0;
 }
 
@@ -195,6 +207,10 @@ static int run(warm_replay_options *o, warm_trace *trace, warm_err *err) {
     warm_replay w = {.o = o, .trace = trace, .shape = {.scale = o->scale, .vocab = SIM_VOCAB, .seed = o->seed}};
     warm_trace_keep_part(trace, o->part, o->n_parts);
     int rc = choose_drive(&w, err);
+    if (!rc && !warm_replay_simulates(o) && trace->kind != WARM_TRACE_TEXTS) {
+        w.shape.vocab = o->vocab;
+        if (!o->vocab) rc = warm_replay_server_vocab(o->engine, &w.shape.vocab, err);
+    }
     if (rc) return rc;
     rc = warm_tree_new(trace, &w.shape, &w.drive, NODES_MAX, &tree, err);
     if (rc && rc != WARM_EFULL) return rc;

@@ -30,6 +30,7 @@ typedef struct warm_replay_options {
     size_t n_ram;
     const char *policies[WARM_REPLAY_POLICIES_MAX];
     size_t n_policies;
+    bool has_policies;      /* they were given */
     char policy_names[256]; /* what policies point to */
     uint64_t kv_bytes;
     double prefill_rate;
@@ -79,6 +80,13 @@ typedef void warm_replay_progress(void *ud, const warm_replay_result *r, uint64_
 /* The simulated engine with so many bytes of cache. The policy's name is one of warm_policy_names(). */
 WARM_MUST_USE int warm_replay_sim(const warm_replay *w, uint64_t budget_bytes, const char *policy, warm_replay_progress *progress,
                                   void *ud, warm_replay_result *out, warm_err *err);
+/* A server. WARM_EIO: it can't be reached, or has refused a request. */
+WARM_MUST_USE int warm_replay_server(const warm_replay *w, warm_replay_progress *progress, void *ud, warm_replay_result *out,
+                                     warm_err *err);
+WARM_MUST_USE int warm_replay_server_vocab(const char *url, int32_t *vocab, warm_err *err);
+static inline bool warm_replay_simulates(const warm_replay_options *o) {
+    return o->engine[0] == 's';
+}
 /* Bytes of a cell; 0 = no cache. */
 uint64_t warm_replay_ram_bytes(const warm_replay *w, const warm_replay_ram *ram);
 

@@ -34,8 +34,12 @@ static const char usage_text[] =
     "  --prefill-rate N   tokens a second of a prompt's beginning; 5000 unless said otherwise\n"
     "  --slots N          answers at once; 1 in turn, else up to 4\n"
     "  --ctx N            the context; what the longest prompt with its answer needs unless said otherwise\n"
-    "  --seed N           other tokens of the same shape\n"
     "\n"
+    "server:\n"
+    "  --parallel N       N sessions, or requests, side by side, each as soon as it was answered; 1 unless said otherwise\n"
+    "  --vocab N          token ids are below it; what the server says unless said otherwise\n"
+    "\n"
+    "  --seed N           other tokens of the same shape\n"
     "  --json FILE        the figures as JSON, too; - is standard output, without the table\n"
     "  -h, --help         this text\n";
 
@@ -176,14 +180,24 @@ static int take_option(warm_replay_options *o, const char *name, const char *val
     if (!strcmp(name, "--rotate")) return take_u32(name, value, &o->rotate, err);
     if (!strcmp(name, "--slots")) return take_u32(name, value, &o->slots, err);
     if (!strcmp(name, "--ctx")) return take_u32(name, value, &o->ctx, err);
+    if (!strcmp(name, "--parallel")) return take_u32(name, value, &o->parallel, err);
     if (!strcmp(name, "--scale")) return take_u32(name, value, &o->scale, err);
     if (!strcmp(name, "--part")) return take_part(o, value, err);
     if (!strcmp(name, "--ram")) return take_ram(o, value, err);
-    if (!strcmp(name, "--policy")) return take_policies(o, value, err);
+    if (!strcmp(name, "--policy")) {
+        o->has_policies = true;
+        return take_policies(o, value, err);
+    }
     if (!strcmp(name, "--prefill-rate")) return take_rate(o, value, err);
     if (!strcmp(name, "--predict")) return take_predict(o, value, err);
     if (!strcmp(name, "--kv-bytes")) return take_number(name, value, 16, 1u << 30, &o->kv_bytes, err);
     if (!strcmp(name, "--repeat")) return take_number(name, value, 1, 1000000, &o->n_repeats, err);
+    if (!strcmp(name, "--vocab")) {
+        uint64_t v;
+        int rc = take_number(name, value, 2, INT32_MAX, &v, err);
+        if (!rc) o->vocab = (int32_t)v;
+        return rc;
+    }
     if (!strcmp(name, "--seed")) return take_number(name, value, 0, UINT64_MAX, &o->seed, err);
     if (!strcmp(name, "--disk")) return warm_err_set(err, WARM_EINVAL, "--disk: there is no disk tier yet");
     return warm_err_set(err, WARM_EINVAL, "unknown option '%.40s'", name);
@@ -192,7 +206,14 @@ static int take_option(warm_replay_options *o, const char *name, const char *val
 static int check(const warm_replay_options *o, warm_err *err) {
     if (!o->n_traces) return warm_err_set(err, WARM_EINVAL, "no TRACE was given");
     if (o->users && o->rotate) return warm_err_set(err, WARM_EINVAL, "--users or --rotate, not both");
-    if (strcmp(o->engine, "sim")) return warm_err_set(err, WARM_EINVAL, "--engine: '%.80s' is neither sim nor a URL", o->engine);
+    if (!strcmp(o->engine, "sim"))
+        return o->parallel ? warm_err_set(err, WARM_EINVAL, "--parallel is for a server; the simulated engine has --users") : 0;
+    if (strncmp(o->engine, "http://", 7))
+        return warm_err_set(err, WARM_EINVAL, "--engine: '%.80s' is neither sim nor http://host:port", o->engine);
+    if (o->users) return warm_err_set(err, WARM_EINVAL, "--users is for the simulated engine: a server is asked by --parallel N");
+    if (o->parallel && o->rotate) return warm_err_set(err, WARM_EINVAL, "--parallel or --rotate, not both");
+    if (o->n_ram || o->slots || o->ctx || o->has_policies)
+        return warm_err_set(err, WARM_EINVAL, "--ram, --policy, --slots and --ctx are for the simulated engine");
     return 0;
 }
 
@@ -218,5 +239,6 @@ int warm_replay_parse(int argc, char **argv, warm_replay_options *o, warm_err *e
         i++;
     }
     if (!rc) rc = check(o, err);
+    if (!rc && !o->parallel) o->parallel = 1;
     return rc ? rc : WARM_REPLAY_RUN;
 }

@@ -74,11 +74,13 @@ void warm_replay_print_head(warm_buf *b, const warm_replay *w) {
     if (o->n_repeats > 1) warm_buf_printf(b, "; %llu times", (unsigned long long)o->n_repeats);
     if (o->scale > 1) warm_buf_printf(b, "; scaled by %u", o->scale);
     if (w->drive.users)
-        warm_buf_printf(b, "\n%u users", w->drive.users);
+        warm_buf_printf(b, w->drive.no_thinking ? "\n%u side by side" : "\n%u users", w->drive.users);
     else if (w->drive.rotate)
         warm_buf_printf(b, "\n%u in turn", w->drive.rotate);
-    else
+    else if (warm_replay_simulates(o))
         warm_buf_printf(b, "\nat their times");
+    else
+        warm_buf_printf(b, "\n%u side by side", o->parallel);
     warm_buf_printf(b, ", %s\n\n", o->engine);
     warm_buf_printf(b, "%-18s %-10s %9s %10s %10s %7s %9s %9s %9s %8s %8s %8s %8s\n", "ram", "policy", "requests", "prompt",
                     "computed", "/oracle", "first p50", "p95", "p99", "in", "out", "peak", "closes");
@@ -97,8 +99,12 @@ static void print_run(warm_buf *b, const warm_replay_cell *c, const warm_replay_
                     tokens_text(x, sizeof x, r->n_prompt), (unsigned long long)r->n_computed);
     print_ratio(b, c, r->n_computed);
     for (unsigned p = 0; p < 3; p++) warm_buf_printf(b, " %8.3fs", percentile(r, (const unsigned[]){50, 95, 99}[p]));
-    warm_buf_printf(b, " %8s %8s %8s", bytes_text(x, sizeof x, r->bytes_in), bytes_text(y, sizeof y, r->bytes_out),
-                    bytes_text(z, sizeof z, r->peak_bytes));
+    /* A server does not say what it has moved. */
+    if (*c->ram)
+        warm_buf_printf(b, " %8s %8s %8s", bytes_text(x, sizeof x, r->bytes_in), bytes_text(y, sizeof y, r->bytes_out),
+                        bytes_text(z, sizeof z, r->peak_bytes));
+    else
+        warm_buf_printf(b, " %8s %8s %8s", "-", "-", "-");
     warm_buf_printf(b, " %8s\n", closed_text(x, sizeof x, c, r->n_computed));
     if (r->n_failed) warm_buf_printf(b, "%18s %llu failed, the first one: %s\n", "", (unsigned long long)r->n_failed, r->failure);
 }
@@ -133,9 +139,11 @@ static void json_result(warm_json *j, const warm_replay_cell *c, const warm_repl
     warm_json_kdouble(j, "first_token_p50_s", percentile(r, 50));
     warm_json_kdouble(j, "first_token_p95_s", percentile(r, 95));
     warm_json_kdouble(j, "first_token_p99_s", percentile(r, 99));
-    warm_json_kuint(j, "bytes_in", r->bytes_in);
-    warm_json_kuint(j, "bytes_out", r->bytes_out);
-    warm_json_kuint(j, "peak_bytes", r->peak_bytes);
+    if (*c->ram) {
+        warm_json_kuint(j, "bytes_in", r->bytes_in);
+        warm_json_kuint(j, "bytes_out", r->bytes_out);
+        warm_json_kuint(j, "peak_bytes", r->peak_bytes);
+    }
     warm_json_kdouble(j, "seconds", r->seconds);
     if (closed(c, r->n_computed, &share)) warm_json_kdouble(j, "closes", share);
     warm_json_obj_end(j);
