@@ -142,7 +142,8 @@ static int session_agent(warm_trace *t, const struct waiting *w, struct waiting_
                             .start_s = w->start_s,
                             .block = w->block,
                             .n_prefix = (w->tool + w->system) / w->block,
-                            .prefix_key = (uint64_t)w->tool << 32 | w->system,
+                            /* of blocks of another size: another one */
+                            .prefix_key = ((uint64_t)w->tool << 32 | w->system) + w->block * 0x9e3779b97f4a7c15u,
                             .first = t->n_requests};
     for (size_t i = 0; i < json_object_array_length(w->list); i++) {
         const jv *o = json_object_array_get_idx(w->list, i);
