@@ -90,6 +90,13 @@ static void give_order(world *w, const world_options *o, warm_rng *rng, struct o
     all->n_given++;
 }
 
+static void add_timings(warm_task_timings *sum, const warm_task_timings *t) {
+    sum->n_device += t->n_device;
+    sum->n_ram += t->n_ram;
+    sum->n_computed += t->n_computed;
+    sum->n_predicted += t->n_predicted;
+}
+
 /* What all answers say of their prompts is what the counters say. */
 static void check_counters(world *w, const warm_task_timings *sum) {
     warm_sched_status st;
@@ -141,10 +148,7 @@ static struct moves run(const world_options *o, uint64_t seed, uint64_t iters, c
         }
         for (size_t k = 0; k < n; k++) {
             request_wait(&w, &r[k]);
-            sum.n_device += r[k].t.n_device;
-            sum.n_ram += r[k].t.n_ram;
-            sum.n_computed += r[k].t.n_computed;
-            sum.n_predicted += r[k].t.n_predicted;
+            add_timings(&sum, &r[k].t);
             if (r[k].failed) {
                 assert_true((canceled[k] && r[k].err.code == WARM_ECANCELED) || (f && r[k].err.code == WARM_EENGINE));
                 n_failed += !canceled[k];
