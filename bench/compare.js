@@ -2,11 +2,11 @@
 //
 // bench/compare.js - Warmslot beside llama-server: the cases of bench/lib/cases.js, as tables, and as bench/RESULTS.md with its pictures.
 //
-//   node bench/compare.js [--case NAME]... [--full] [--type q8_0]... [--threads N] [--rounds 1] [--pairs 5] [--write]
+//   node bench/compare.js [--case NAME]... [--full] [--type q8_0]... [--threads N] [--rounds 1] [--pairs 5] [--counts] [--write]
 //
 // PEER names the llama-server (build/peer/bin/llama-server unless it is set); scripts/bench-peer has built Warmslot on its libllama, in build/bench-peer.
-// Results of a case are kept in build/bench-peer/results; --write makes bench/RESULTS.md of all that are there. --full: longer traces, both number
-// formats in every case. Status 0: whatever was promised holds.
+// Results of a case are kept in build/bench-peer/results; --write makes bench/RESULTS.md of all that are there. --full: longer traces. The first --type
+// is that of the cases with one model. --counts leaves times out, for a machine that is busy. Status 0: whatever was promised holds.
 'use strict';
 const fs = require('node:fs');
 const os = require('node:os');
@@ -19,7 +19,7 @@ const { holds, markdown, pictures, table } = require('./lib/report.js');
 
 const string = { type: 'string' };
 const flag = { type: 'boolean', default: false };
-const options = { case: { ...string, multiple: true }, type: { ...string, multiple: true, default: ['q8_0', 'f16'] }, threads: { ...string, default: String(os.cpus().length) }, rounds: { ...string, default: '1' }, pairs: { ...string, default: '5' }, full: flag, write: flag };
+const options = { case: { ...string, multiple: true }, type: { ...string, multiple: true, default: ['q8_0', 'f16'] }, threads: { ...string, default: String(os.cpus().length) }, rounds: { ...string, default: '1' }, pairs: { ...string, default: '5' }, full: flag, counts: flag, write: flag };
 const { values: args } = parseArgs({ options });
 
 const servers = { 'llama-server': path.resolve(process.env.PEER || path.join(root, 'build/peer/bin/llama-server')), warmslot: path.join(root, 'build/bench-peer/warmslot'), prebuilt: binary };
@@ -39,7 +39,7 @@ function about() {
 async function runCase(name) {
     const { title, what, run } = cases[name];
     console.log(`\n## ${title}\n`);
-    const context = { servers, threads: args.threads, rounds: Number(args.rounds), pairs: Number(args.pairs), types: args.type, full: args.full };
+    const context = { servers, threads: args.threads, rounds: Number(args.rounds), pairs: Number(args.pairs), types: args.type, full: args.full, counts: args.counts };
     const result = { name, title, what, ...await run(context) };
     console.log(result.skipped ? `skipped: ${result.skipped}` : table(result));
     fs.mkdirSync(kept, { recursive: true });

@@ -16,6 +16,7 @@ const { median, sum } = require('./stats.js');
 const { Writer, agents, readCalls, rotation } = require('./traces.js');
 
 const MIB = 2 ** 20;
+const PAIR = ['warmslot', 'llama-server']; // where the engine's build changes nothing that is asked for
 // 48 KiB a token, in a small vocabulary: as much state as a larger model's for little computing.
 const WIDE = ['--layers', '12', '--heads', '16', '--kv-heads', '16', '--embd', '128', '--vocab', 'phi-3'];
 const contextFor = (prompts, slots = 1) => String(Math.ceil(((Math.max(...prompts.map((p) => p.length)) + 64) * slots) / 256) * 256);
@@ -47,8 +48,10 @@ async function played(c, { title, model, tracks, mib, slots = [], extra = [], co
     const rows = [{ what: `${title}prompt tokens computed`, values: mediansOf(results, 'computed'), bar: computedBar && { ratio: computedBar } }];
     const over = (values) => Object.fromEntries(Object.entries(values).map(([name, n]) => [name, n / least]));
     rows.push({ what: `${title}computed over the least possible (${least})`, digits: 3, values: over(rows[0].values), bar: oracleBar && { value: oracleBar } });
-    rows.push({ what: `${title}first token, median ms`, digits: 1, values: mediansOf(results, 'first') });
-    rows.push({ what: `${title}first token, 95 % ms`, digits: 1, values: mediansOf(results, 'first95') });
+    if (!c.counts) {
+        rows.push({ what: `${title}first token, median ms`, digits: 1, values: mediansOf(results, 'first') });
+        rows.push({ what: `${title}first token, 95 % ms`, digits: 1, values: mediansOf(results, 'first95') });
+    }
     if (mib >= 256 && off !== null) {
         off ??= await alternate(servers, 1, (program) => run(program, 0));
         const above = Object.fromEntries(Object.keys(servers).map((name) => [name, (median(results[name].map((r) => r.rss)) - off[name][0].rss) / MIB]));
@@ -60,7 +63,7 @@ async function played(c, { title, model, tracks, mib, slots = [], extra = [], co
 /* ---- what is computed ---- */
 
 async function ample(c) {
-    const { rows, flags } = await played(c, { title: '', model: makeModel('dense', [...WIDE, '--type', c.types[0]]), tracks: [agents({ turns: c.full ? 8 : 5 })], mib: 2048, slots: ['-np', '1'], oracleBar: 1.03 });
+    const { rows, flags } = await played(c, { title: '', model: makeModel('dense', [...WIDE, '--type', c.types[0]]), tracks: [agents({ turns: c.full ? 8 : 5 })], mib: 2048, slots: ['-np', '1'], oracleBar: 1.03, only: PAIR });
     return { flags, rows };
 }
 
@@ -70,7 +73,7 @@ async function texts(c) {
     const model = makeModel('dense', ['--type', c.types[0]]);
     const calls = readCalls(folder);
     const prompts = await tokenize(model, c.full ? calls : calls.slice(0, 60));
-    const { rows, flags } = await played(c, { title: '', model, tracks: [prompts], mib: 8192, slots: ['-np', '1'], oracleBar: 1.03 });
+    const { rows, flags } = await played(c, { title: '', model, tracks: [prompts], mib: 8192, slots: ['-np', '1'], oracleBar: 1.03, only: PAIR });
     return { flags, rows };
 }
 
@@ -84,13 +87,13 @@ async function six(c) {
         const { text } = await server.get('/metrics');
         return metric(text, 'warmslot_cache_bytes{kind="pieces"}') + metric(text, 'warmslot_cache_bytes{kind="index"}');
     };
-    const all = await played({ ...c, rounds: 1 }, { title: 'all of them: ', model, tracks: [prompts], mib: 2048, slots, extra: ['--metrics'], only: ['warmslot', 'llama-server'], look: bytesOf, off: null });
+    const all = await played({ ...c, rounds: 1 }, { title: 'all of them: ', model, tracks: [prompts], mib: 2048, slots, extra: ['--metrics'], only: PAIR, look: bytesOf, off: null });
     const bytes = all.results.warmslot[0].seen;
     const parts = [];
     let off;
     for (const [share, name, bar] of [[0.75, '3/4', 0.6], [0.5, '1/2', 0.85]]) {
         const mib = Math.round((share * bytes) / MIB);
-        const part = await played(c, { title: `${name} (${mib} MiB): `, model, tracks: [prompts], mib, slots, computedBar: bar, only: ['warmslot', 'llama-server'], off });
+        const part = await played(c, { title: `${name} (${mib} MiB): `, model, tracks: [prompts], mib, slots, computedBar: bar, only: PAIR, off });
         off = part.off;
         parts.push({ share, ...part });
     }
@@ -106,7 +109,7 @@ async function six(c) {
 async function parallel(c) {
     const writer = new Writer(7);
     const tracks = Array.from({ length: 4 }, () => writer.session(writer.text(900, 1500), c.full ? 8 : 5, 150, 400));
-    const { rows, flags } = await played(c, { title: '', model: makeModel('dense', [...WIDE, '--type', c.types[0]]), tracks, mib: 1024 });
+    const { rows, flags } = await played(c, { title: '', model: makeModel('dense', [...WIDE, '--type', c.types[0]]), tracks, mib: 1024, only: PAIR });
     return { flags, rows };
 }
 
@@ -122,7 +125,7 @@ async function kinds(c) {
     const rows = [];
     let flags;
     for (const kind of ['dense', 'moe', 'swa', 'recurrent', 'hybrid', 'hybrid-ssm', 'hybrid-swa']) {
-        const one = await played(c, { title: `${kind}: `, model: makeModel(kind, ['--type', c.types[0]]), tracks: [agents({ system: 1000, turns: c.full ? 6 : 3, seed: 3 })], mib: 512, slots: ['-np', '1'], only: ['warmslot', 'llama-server'] });
+        const one = await played(c, { title: `${kind}: `, model: makeModel(kind, ['--type', c.types[0]]), tracks: [agents({ system: 1000, turns: c.full ? 6 : 3, seed: 3 })], mib: 512, slots: ['-np', '1'], only: PAIR });
         rows.push(...one.rows.filter((row) => !row.what.includes('95 %')));
         flags = one.flags;
     }

@@ -50,17 +50,18 @@ function bars(title, names, groups) {
     return picture(330, title, names, [...grid(top, bottom, most), ...body]);
 }
 
-// series: { name: [[x in 0..1, y]...] }; floor: a value that nothing can be below
+// series: { name: [[x up to 1, y]...] }; floor: a value that nothing can be below
 function lines(title, xLabel, series, floor) {
     const [top, bottom, right] = [64, 300, WIDTH - 60];
     const names = Object.keys(series);
     const most = ceiling(Math.max(...Object.values(series).flat().map(([, y]) => y)));
-    const place = ([x, y]) => [LEFT + 30 + x * (right - LEFT - 30), bottom - ((bottom - top) * y) / most];
+    const leastX = Math.min(...Object.values(series).flat().map(([x]) => x));
+    const place = ([x, y]) => [LEFT + 60 + ((x - leastX) / (1 - leastX)) * (right - LEFT - 60), bottom - ((bottom - top) * y) / most];
     const body = names.flatMap((name, i) => {
         const points = [...series[name]].sort((a, b) => a[0] - b[0]);
         const at = points.map(place);
         const path = `<polyline points="${at.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(' ')}" fill="none" stroke="${COLOURS[i]}" stroke-width="2.5"/>`;
-        return [path, ...at.flatMap(([x, y], k) => [`<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="4" fill="${COLOURS[i]}"/>`, text(x, y - 9, short(points[k][1]), 'text-anchor="middle" font-size="11"')])];
+        return [path, ...at.flatMap(([x, y], k) => [`<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="4" fill="${COLOURS[i]}"/>`, text(x, i ? y + 19 : y - 9, short(points[k][1]), 'text-anchor="middle" font-size="11"')])];
     });
     const ticks = [...new Set(Object.values(series).flat().map(([x]) => x))].map((x) => text(place([x, 0])[0], bottom + 18, String(x), 'text-anchor="middle"'));
     const least = place([0, floor])[1];
