@@ -2,11 +2,12 @@
 //
 // bench/compare.js - Warmslot beside llama-server: the cases of bench/lib/cases.js, as tables, and as bench/RESULTS.md with its pictures.
 //
-//   node bench/compare.js [--case NAME]... [--full] [--type q8_0]... [--threads N] [--rounds 1] [--pairs 5] [--counts] [--write]
+//   node bench/compare.js [--case NAME]... [--full] [--type q8_0]... [--threads N] [--rounds 1] [--pairs 5] [--counts] [--write | --rewrite]
 //
 // PEER names the llama-server (build/peer/bin/llama-server unless it is set); scripts/bench-peer has built Warmslot on its libllama, in build/bench-peer.
-// Results of a case are kept in build/bench-peer/results; --write makes bench/RESULTS.md of all that are there. --full: longer traces. The first --type
-// is that of the cases with one model. --counts leaves times out, for a machine that is busy. Status 0: whatever was promised holds.
+// Results of a case are kept in build/bench-peer/results; --write makes bench/RESULTS.md of all that are there, --rewrite does only
+// that. --full: longer traces. The first --type is that of the cases with one model. --counts leaves times out, for a machine that is busy.
+// Status 0: whatever was promised holds.
 'use strict';
 const fs = require('node:fs');
 const os = require('node:os');
@@ -19,7 +20,7 @@ const { holds, markdown, pictures, table } = require('./lib/report.js');
 
 const string = { type: 'string' };
 const flag = { type: 'boolean', default: false };
-const options = { case: { ...string, multiple: true }, type: { ...string, multiple: true, default: ['q8_0', 'f16'] }, threads: { ...string, default: String(os.cpus().length) }, rounds: { ...string, default: '1' }, pairs: { ...string, default: '5' }, full: flag, counts: flag, write: flag };
+const options = { case: { ...string, multiple: true }, type: { ...string, multiple: true, default: ['q8_0', 'f16'] }, threads: { ...string, default: String(os.cpus().length) }, rounds: { ...string, default: '1' }, pairs: { ...string, default: '5' }, full: flag, counts: flag, write: flag, rewrite: flag };
 const { values: args } = parseArgs({ options });
 
 const servers = { 'llama-server': path.resolve(process.env.PEER || path.join(root, 'build/peer/bin/llama-server')), warmslot: path.join(root, 'build/bench-peer/warmslot'), prebuilt: binary };
@@ -30,10 +31,10 @@ const output = (program, ...words) => execFileSync(program, words, { encoding: '
 function about() {
     const cpu = os.cpus();
     const peer = execFileSync('/bin/sh', ['-c', '"$0" --version 2>&1', servers['llama-server']], { encoding: 'utf8' });
-    return [
-        `Machine: ${cpu.length} cores, ${cpu[0].model.trim()}, ${Math.round(os.totalmem() / 2 ** 30)} GiB of memory; ${args.threads} threads for either server`,
-        `llama-server ${/version: (\S+)/.exec(peer)?.[1] ?? '?'}; ${output(servers.warmslot, '--version').trim()}, ${output('git', 'describe', '--always', '--dirty').trim()}`,
-    ];
+    return {
+        machine: `${cpu.length} cores, ${cpu[0].model.trim()}, ${Math.round(os.totalmem() / 2 ** 30)} GiB of memory`,
+        run: `llama-server ${/version: (\S+)/.exec(peer)?.[1] ?? '?'}, ${output(servers.warmslot, '--version').trim()} (${output('git', 'describe', '--always', '--dirty').trim()}), N = ${args.threads}`,
+    };
 }
 
 async function runCase(name) {
@@ -51,11 +52,12 @@ function write() {
     const results = Object.keys(cases).map((name) => path.join(kept, `${name}.json`)).filter((file) => fs.existsSync(file)).map((file) => JSON.parse(fs.readFileSync(file, 'utf8')));
     const folder = path.join(root, 'bench/results');
     fs.mkdirSync(folder, { recursive: true });
-    fs.writeFileSync(path.join(root, 'bench/RESULTS.md'), markdown(results, [...new Set(results.flatMap((r) => r.about))]));
+    fs.writeFileSync(path.join(root, 'bench/RESULTS.md'), markdown(results));
     for (const [file, svg] of Object.entries(pictures(Object.fromEntries(results.map((r) => [r.name, r]))))) fs.writeFileSync(path.join(folder, file), svg);
 }
 
 async function main() {
+    if (args.rewrite) return write();
     for (const [name, program] of Object.entries(servers)) {
         if (!fs.existsSync(program)) return console.log(`skipped: no ${name} (make peer, or make bench PEER=/path/to/llama-server)`);
     }

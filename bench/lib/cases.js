@@ -54,8 +54,8 @@ async function played(c, { title, model, tracks, mib, slots = [], extra = [], co
     }
     if (mib >= 256 && off !== null) {
         off ??= await alternate(servers, 1, (program) => run(program, 0));
-        const above = Object.fromEntries(Object.keys(servers).map((name) => [name, (median(results[name].map((r) => r.rss)) - off[name][0].rss) / MIB]));
-        rows.push({ what: `${title}memory above --cache-ram 0, MiB`, digits: 0, values: above, bar: { value: 1.03 * mib + 16 } });
+        const above = Object.fromEntries(Object.keys(servers).map((name) => [name, Math.round((median(results[name].map((r) => r.rss)) - off[name][0].rss) / MIB)]));
+        rows.push({ what: `${title}memory above --cache-ram 0, MiB`, digits: 0, alone: true, values: above, bar: { value: 1.03 * mib + 16 } });
     }
     return { rows, results, least, off, flags: [...flags, '--cache-ram', String(mib)] };
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// bench/lib/report.js - results of bench/compare.js as tables and pictures. A row: { what, digits, values: { server: number }, bar }, the bar being
-// { value } (Warmslot's figure is at most this) or { ratio, more } (Warmslot's over llama-server's is at most this; more: at least).
+// bench/lib/report.js - results of bench/compare.js as tables and pictures. A row: { what, digits, values: { server: number }, bar, alone }, the bar being
+// { value } (Warmslot's figure is at most this) or { ratio, more } (Warmslot's over llama-server's is at most this; more: at least); alone: a ratio says nothing.
 'use strict';
 const { bars, lines } = require('./svg.js');
 
 const PEER = 'llama-server';
-const number = (n, digits = 0) => (n === undefined ? '' : n.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+const number = (n, digits = 0) => (n === undefined ? '' : (n + 0).toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits }));
 const ratioOf = ({ values }) => values.warmslot / values[PEER];
 
 // null where nothing was promised
@@ -29,7 +29,7 @@ function table({ rows }) {
     const line = (cells) => `| ${cells.join(' | ')} |`;
     const body = rows.map((row) => {
         const ratio = ratioOf(row);
-        return line([row.what, number(row.values[PEER], row.digits), number(row.values.warmslot, row.digits), Number.isFinite(ratio) && ratio > 0 ? ratio.toFixed(3) : '', ...more.map(([name]) => number(row.values[name], row.digits)), barText(row)]);
+        return line([row.what, number(row.values[PEER], row.digits), number(row.values.warmslot, row.digits), row.alone ? '' : ratio.toFixed(3), ...more.map(([name]) => number(row.values[name], row.digits)), barText(row)]);
     });
     return [line(head), line(head.map((_, i) => (i && i < head.length - 1 ? '---:' : '---'))), ...body].join('\n');
 }
@@ -57,14 +57,14 @@ figure over llama-server's. *The least possible* is what a server with an unlimi
 `;
 
 // results: [{ name, title, what, flags, rows, note, about }]
-function markdown(results, about) {
-    const parts = [intro, ...about.map((line) => `- ${line}`), ''];
+function markdown(results) {
+    const parts = [intro, `Machine: ${[...new Set(results.map((result) => result.about.machine))].join('; ')}.`, ''];
     const files = Object.keys(pictures(Object.fromEntries(results.map((r) => [r.name, r]))));
     parts.push(...files.flatMap((file) => [`![${file.replace('.svg', '').replace('-', ' ')}](results/${file})`, '']));
     for (const result of results) {
         parts.push(`## ${result.title}`, '', result.what, '');
         if (result.skipped) parts.push(`Not run: ${result.skipped}.`, '');
-        else parts.push(`    llama-server -m MODEL -t N ${result.flags.join(' ')}\n    warmslot     -m MODEL -t N ${result.flags.join(' ')}`, '', table(result), '', ...(result.note ? [result.note, ''] : []));
+        else parts.push(`    llama-server -m MODEL -t N ${result.flags.join(' ')}\n    warmslot     -m MODEL -t N ${result.flags.join(' ')}`, '', `${result.about.run}.`, '', table(result), '', ...(result.note ? [result.note, ''] : []));
     }
     return `${parts.join('\n').trimEnd()}\n`;
 }
