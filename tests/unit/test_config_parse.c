@@ -85,10 +85,10 @@ static void our_options_fill_the_configuration(void **state) {
     (void)state;
     warm_config c;
     parse(&c, ENV(),
-          ARGS("-np", "2", "-cram", "256", "--no-cache-prompt", "--cache-slice-ms", "0.5", "--prefill-slice-ms", "30", "--cache-policy", "lru", "--port", "0",
-               "--api-prefix", "/x", "--metrics", "--no-slots", "-n", "17", "--temp", "-1", "--top-k", "0", "--samplers",
-               "top_k;temperature", "-s", "7", "--mirostat", "2", "--log-jsonl", "--log-prompts", "--ignore-eos", "--grammar",
-               "root ::= \"x\"", "-v", "--context-shift", "--keep", "-1", "--cache-reuse", "256"));
+          ARGS("-np", "2", "-cram", "256", "--no-cache-prompt", "--cache-slice-ms", "0.5", "--prefill-slice-ms", "30",
+               "--cache-policy", "lru", "--port", "0", "--api-prefix", "/x", "--metrics", "--no-slots", "-n", "17", "--temp", "-1",
+               "--top-k", "0", "--samplers", "top_k;temperature", "-s", "7", "--mirostat", "2", "--log-jsonl", "--log-prompts",
+               "--ignore-eos", "--grammar", "root ::= \"x\"", "-v", "--context-shift", "--keep", "-1", "--cache-reuse", "256"));
     assert_int_equal(c.n_parallel, 2);
     assert_int_equal(c.cache_ram_mib, 256);
     assert_false(c.cache_prompt);
