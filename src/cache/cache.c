@@ -35,6 +35,7 @@ int warm_cache_new(const warm_cache_options *opt, warm_cache **out, warm_err *er
 
 void warm_cache_free(warm_cache *c) {
     if (!c) return;
+    warm__value_forget(c);
     for (size_t i = 0; i < c->n_scopes; i++) {
         warm_block *root = &c->scopes[i]->root;
         /* snapshots that are left are covered by a block, or stand at a block's end: they go with these */

@@ -4,7 +4,7 @@
  *
  * Who does what: tree.c nodes, ordered children, pins, descent; piece.c bytes, their checksums and who holds them; snapshot.c
  * snapshots; save.c what is saved next and where it goes; adopt.c whole blocks that come from elsewhere, and conversations that are forgotten; resume.c where a sequence can go on; evict.c room (nothing is allocated for the
- * index but through warm__evict_alloc); policy.c who is used and who goes first; key.c the scope's fingerprint; check.c the
+ * index but through warm__evict_alloc); policy.c who is used and who goes first; value.c what is known of them beyond that; key.c the scope's fingerprint; check.c the
  * invariants; cache.c creation, scopes, figures.
  *
  * A block's units and the pointers to its pieces are one allocation of the exact size, replaced when a tail grows: growing happens
@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "cache/shadow.h"
 #include "warmslot/cache.h"
 
 struct warm__link {
@@ -81,6 +82,7 @@ struct warm__snapshot {
     uint32_t hits;           /* times it was taken up again */
     bool superseded;         /* there is a later one behind it that a later request has left */
     double prior;
+    double inflation; /* of gdsf, at its latest use */
     uint32_t n_units; /* from the parent's end to its position */
     warm_unit units[];
 };
@@ -112,6 +114,9 @@ struct warm_block {
     struct warm__link order;           /* in warm_cache.leaves, .inner or .dead */
     uint64_t tick;                     /* number of the latest use that ended in this block, or in a child that is gone */
     uint64_t last_use_ns;
+    uint32_t entry, entry_born; /* in the shadow; 0 = none */
+    double credit;              /* of gdsf; like the tick, what a child that is gone had more of is taken over */
+    uint8_t n_uses;             /* by prompts that ended in it, and of what it was built upon */
 };
 
 struct warm_scope {
@@ -125,6 +130,13 @@ struct warm_cache {
     uint64_t (*now_ns)(void *ud);
     void *clock_ud;
     const warm_policy *policy;
+    warm__shadow *shadow; /* NULL: there is none, or not yet */
+    uint32_t n_shadow, shadow_serial;
+    double inflation;        /* credit of what gdsf evicted last */
+    warm_block *next_victim; /* goes next if it can, and its score is at most next_score; NULL: none */
+    double next_score;
+    const warm_block *newcomer; /* what room is made for goes on from it, and is worth as much; NULL: room has to be made */
+    struct warm__link *hand;    /* in leaves: where those that are compared begin */
     uint32_t window;
     bool has_snapshots;
     warm_scope **scopes; /* ordered by fingerprint */
@@ -247,14 +259,31 @@ bool warm__evict_shrink(warm_cache *c, void **p, size_t n, size_t smaller);
 bool warm__evict_one(warm_cache *c);
 
 /* policy.c */
+/* Pure functions over what is known of a block or a snapshot; the lowest goes first. NULL: the least recently used. */
 struct warm_policy {
     const char *name;
-    struct warm__snapshot *(*snapshot)(warm_cache *c); /* the one to go next; NULL: none can */
+    bool learns; /* has a shadow, and goes by last use until that has shown that the scores are better */
+    double (*block)(const warm_cache *c, const warm_block *b);
+    double (*snapshot)(const warm_cache *c, const struct warm__snapshot *s);
 };
 void warm__policy_touch(warm_cache *c, warm_block *b);
+/* A prompt ended in it. */
+void warm__policy_used(warm_cache *c, warm_block *b);
 /* Used at c->tick. */
 void warm__policy_touch_snapshot(warm_cache *c, struct warm__snapshot *s);
 void warm__policy_lost_child(warm_block *b, const warm_block *child);
+/* Before a leaf leaves its place in the list. */
+void warm__policy_leave(warm_cache *c, const warm_block *b);
+
+/* value.c: what the policy `value` knows of blocks */
+/* A prompt is asked for whose known part ends in `end`, which is pinned. */
+void warm__value_asked(warm_cache *c, const warm_scope *s, const warm_unit *units, size_t n, warm_block *end);
+/* A block that is new in the tree, or a tail that has grown. */
+void warm__value_label(warm_cache *c, warm_block *b);
+bool warm__value_trusted(const warm_cache *c);
+double warm__value_score(const warm_cache *c, const warm_block *b);
+void warm__value_set_limit(warm_cache *c, size_t limit_bytes);
+void warm__value_forget(warm_cache *c);
 
 /* What is to go next; all NULL: nothing can. */
 struct warm__victim {

@@ -171,6 +171,7 @@ void warm_cache_check(const warm_cache *c) {
         sum.index_bytes += warm__evict_cost(sizeof(warm_scope));
     }
     if (c->scopes_cap) sum.index_bytes += warm__evict_cost(c->scopes_cap * sizeof *c->scopes);
+    if (c->shadow) sum.index_bytes += warm__evict_cost(warm__shadow_bytes(c->n_shadow));
     check_pieces(c, &sum);
     check_windows(c);
     check_snapshots(c);

@@ -86,6 +86,7 @@ bool warm__evict_shrink(warm_cache *c, void **p, size_t n, size_t smaller) {
 
 int warm_cache_set_budget(warm_cache *c, size_t limit_bytes) {
     warm_budget *b = c->budget;
+    warm__value_set_limit(c, limit_bytes);
     while (b->used_bytes > limit_bytes) {
         if (trim(c, b->used_bytes - limit_bytes) || warm__evict_one(c)) continue;
         b->limit_bytes = b->used_bytes;
@@ -96,6 +97,7 @@ int warm_cache_set_budget(warm_cache *c, size_t limit_bytes) {
 }
 
 void warm_cache_clear(warm_cache *c) {
+    warm__value_forget(c);
     while (warm__evict_one(c)) continue;
     c->store->ops->trim(c->store, 0);
 }

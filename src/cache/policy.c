@@ -20,6 +20,7 @@
  * Not here: how a victim is taken out (tree.c, snapshot.c, piece.c), when there has to be one (evict.c). */
 #include "cache/cache_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 /* How far a leaf is moved towards its place at once. It goes on from there when it is met again, so an eviction never
@@ -27,15 +28,26 @@
 #define SETTLE_STEPS 64
 #define SAMPLE       64u
 #define SUPERSEDED   4
+#define MOST_USES    8 /* frequency without a limit is known to keep what was once hot for ever */
+
+/* Units for a byte. */
+static double saves(const struct warm__snapshot *s) {
+    return (double)warm__snapshot_gain(s) / (double)s->piece->extent.held_bytes;
+}
 
 static warm_block *block_at(struct warm__link *l) {
     return WARM__OF(warm_block, order, l);
+}
+
+void warm__policy_leave(warm_cache *c, const warm_block *b) {
+    if (c->hand == &b->order) c->hand = b->order.next;
 }
 
 static void warm_up(warm_cache *c, warm_block *b) {
     assert(!b->dead);
     b->tick = ++c->tick;
     if (warm__block_leaf(b) && b->parent) {
+        warm__policy_leave(c, b);
         warm__link_remove(&b->order);
         warm__link_insert(&c->leaves, &b->order);
     }
@@ -46,13 +58,20 @@ void warm__policy_touch(warm_cache *c, warm_block *b) {
     b->last_use_ns = c->now_ns ? c->now_ns(c->clock_ud) : c->tick;
 }
 
+void warm__policy_used(warm_cache *c, warm_block *b) {
+    if (b->n_uses < MOST_USES) b->n_uses++;
+    b->credit = c->inflation + b->n_uses;
+}
+
 void warm__policy_touch_snapshot(warm_cache *c, struct warm__snapshot *s) {
     s->tick = c->tick;
+    s->inflation = c->inflation;
     warm__link_remove(&s->order);
     warm__link_insert(&c->snapshots, &s->order);
 }
 
 void warm__policy_lost_child(warm_block *b, const warm_block *child) {
+    if (child->credit > b->credit) b->credit = child->credit;
     if (child->tick <= b->tick) return;
     b->tick = child->tick;
     b->last_use_ns = child->last_use_ns;
@@ -64,6 +83,7 @@ static bool settle(warm_cache *c, warm_block *b) {
     int steps = 0;
     for (; steps < SETTLE_STEPS && next != &c->leaves && block_at(next)->tick < b->tick; steps++) next = next->next;
     if (steps == 0) return false;
+    warm__policy_leave(c, b);
     warm__link_remove(&b->order);
     warm__link_insert(next, &b->order);
     return true;
@@ -83,6 +103,58 @@ static warm_block *coldest_leaf(warm_cache *c) {
     }
 }
 
+static bool can_go(const warm_block *b) {
+    return warm__block_leaf(b) && !b->pins && !b->dead;
+}
+
+struct lowest {
+    warm_block *block;
+    double score;
+};
+
+static void compare(const warm_cache *c, warm_block *b, struct lowest *l) {
+    if (b->pins) return;
+    double x = c->policy->block(c, b);
+    if (l->block && (x > l->score || (x == l->score && b->tick >= l->block->tick))) return;
+    *l = (struct lowest){b, x};
+}
+
+/* Of the coldest, of the warmest, and of some between that are others each time; of all where there are few. */
+static struct lowest search_leaves(warm_cache *c) {
+    struct lowest l = {NULL, 0};
+    struct warm__link *at = c->leaves.next;
+    for (unsigned n = 0; n < SAMPLE && at != &c->leaves; n++, at = at->next) compare(c, block_at(at), &l);
+    if (at == &c->leaves) return l;
+    at = c->leaves.prev;
+    for (unsigned n = 0; n < SAMPLE && at != &c->leaves; n++, at = at->prev) compare(c, block_at(at), &l);
+    at = c->hand ? c->hand : at;
+    for (unsigned n = 0; n < SAMPLE; n++, at = at->next) {
+        if (at != &c->leaves) compare(c, block_at(at), &l);
+    }
+    c->hand = at;
+    return l;
+}
+
+static warm_block *lowest_leaf(warm_cache *c) {
+    if (c->n_evictable == 0) return NULL;
+    struct lowest l = {c->next_victim, c->next_score};
+    if (!l.block || !can_go(l.block) || c->policy->block(c, l.block) > l.score) l = search_leaves(c);
+    if (!l.block) return coldest_leaf(c);
+    if (c->policy->learns && c->newcomer) {
+        double x = c->policy->block(c, c->newcomer);
+        if (x >= 0 && x <= l.score) return NULL;
+    }
+    if (l.score > c->inflation) c->inflation = l.score;
+    /* What stands above it is often as old and of the same kind: then it is next, without another search. */
+    c->next_victim = l.block->parent->parent ? l.block->parent : NULL;
+    c->next_score = l.score;
+    return l.block;
+}
+
+static bool goes_by_score(const warm_cache *c) {
+    return c->policy->block && (!c->policy->learns || warm__value_trusted(c));
+}
+
 static warm_piece *coldest_window(warm_cache *c, bool marked) {
     if (c->n_spare_windows[marked] == 0) return NULL;
     for (;;) {
@@ -93,15 +165,16 @@ static warm_piece *coldest_window(warm_cache *c, bool marked) {
     }
 }
 
-static double worth(const warm_cache *c, const struct warm__snapshot *s) {
-    double asked = s->prior + s->hits, age = (double)(c->stats.n_lookups - s->last_use + 1);
-    double w = (double)warm__snapshot_gain(s) * asked / (double)s->piece->extent.held_bytes / age;
-    return s->superseded && s->hits <= 1 ? w / SUPERSEDED : w;
+static struct warm__snapshot *coldest_snapshot(warm_cache *c) {
+    if (c->n_spare_snapshots == 0) return NULL;
+    struct warm__link *l = c->snapshots.next;
+    while (WARM__OF(struct warm__snapshot, order, l)->piece->holders) l = l->next;
+    return WARM__OF(struct warm__snapshot, order, l);
 }
 
-static struct warm__snapshot *least_snapshot(warm_cache *c) {
-    struct warm__snapshot *least = NULL;
-    double least_worth = 0;
+static struct warm__snapshot *lowest_snapshot(warm_cache *c) {
+    struct warm__snapshot *lowest = NULL;
+    double least = 0;
     if (c->n_spare_snapshots == 0) return NULL;
     unsigned n = 0;
     for (struct warm__link *l = c->snapshots.next, *next; l != &c->snapshots && n < SAMPLE; l = next) {
@@ -109,17 +182,11 @@ static struct warm__snapshot *least_snapshot(warm_cache *c) {
         struct warm__snapshot *s = WARM__OF(struct warm__snapshot, order, l);
         if (s->piece->holders) continue;
         n++;
-        double w = worth(c, s);
-        if (!least || w < least_worth) least = s, least_worth = w;
+        double x = c->policy->snapshot(c, s);
+        if (!lowest || x < least) lowest = s, least = x;
     }
-    return least;
-}
-
-static struct warm__snapshot *coldest_snapshot(warm_cache *c) {
-    if (c->n_spare_snapshots == 0) return NULL;
-    struct warm__link *l = c->snapshots.next;
-    while (WARM__OF(struct warm__snapshot, order, l)->piece->holders) l = l->next;
-    return WARM__OF(struct warm__snapshot, order, l);
+    if (lowest && least > c->inflation) c->inflation = least;
+    return lowest;
 }
 
 /* The coldest leaf that nobody can be taken up behind. One that is needed, or pinned, goes to the warm end, so that it is stepped over once. */
@@ -137,30 +204,51 @@ struct warm__victim warm__policy_victim(warm_cache *c) {
     if (c->has_snapshots) {
         warm_block *leaf = c->n_evictable ? useless_leaf(c) : NULL;
         if (leaf) return (struct warm__victim){.block = leaf};
-        struct warm__snapshot *least = c->policy->snapshot(c);
-        if (least) return (struct warm__victim){.snapshot = least};
+        struct warm__snapshot *s = c->policy->snapshot ? lowest_snapshot(c) : coldest_snapshot(c);
+        if (s) return (struct warm__victim){.snapshot = s};
         return (struct warm__victim){.block = coldest_leaf(c)};
     }
     warm_piece *window = coldest_window(c, false);
     if (window) return (struct warm__victim){.window = window};
     window = coldest_window(c, true);
+    if (!c->window && goes_by_score(c)) return (struct warm__victim){.block = lowest_leaf(c)};
     warm_block *block = coldest_leaf(c);
     if (!window || (block && block->tick < window->window->tick)) return (struct warm__victim){.block = block};
     return (struct warm__victim){.window = window};
 }
 
-/* ---- by name ---- */
+/* ---- the policies ---- */
 
-static const warm_policy policies[] = {{"value", least_snapshot}, {"lru", coldest_snapshot}};
+static double block_credit(const warm_cache *c, const warm_block *b) {
+    (void)c;
+    return b->credit;
+}
+
+static double snapshot_credit(const warm_cache *c, const struct warm__snapshot *s) {
+    (void)c;
+    return s->inflation + fmin(s->prior + s->hits, MOST_USES) * saves(s);
+}
+
+static double snapshot_worth(const warm_cache *c, const struct warm__snapshot *s) {
+    double age = (double)(c->stats.n_lookups - s->last_use + 1), w = saves(s) * (s->prior + s->hits) / age;
+    return s->superseded && s->hits <= 1 ? w / SUPERSEDED : w;
+}
+
+static const warm_policy policies[] = {
+    {"value", true, warm__value_score, snapshot_worth},
+    {"lru", false, NULL, NULL},
+    {"gdsf", false, block_credit, snapshot_credit},
+};
 enum { N_POLICIES = sizeof policies / sizeof *policies };
 
 const warm_policy *warm_policy_by_name(const char *name) {
-    for (size_t i = 0; i < N_POLICIES; i++)
+    for (size_t i = 0; i < N_POLICIES; i++) {
         if (strcmp(policies[i].name, name) == 0) return &policies[i];
+    }
     return NULL;
 }
 
 const char *const *warm_policy_names(void) {
-    static const char *const names[N_POLICIES + 1] = {"value", "lru"};
+    static const char *const names[N_POLICIES + 1] = {"value", "lru", "gdsf"};
     return names;
 }

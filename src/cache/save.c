@@ -52,9 +52,11 @@ bool warm_cache_next_piece(const warm_cache *c, const warm_path *p, size_t n, si
     return true;
 }
 
-static int begin(warm_cache *c, const warm_save *want, warm_save *out) {
+static int begin(warm_cache *c, const warm_save *want, const warm_block *behind, warm_save *out) {
     warm_piece *piece;
+    c->newcomer = behind && behind->parent ? behind : NULL;
     int rc = warm__piece_new(c, want->start, want->count, want->bytes, want->window_bytes, &piece);
+    c->newcomer = NULL;
     if (rc) {
         c->stats.n_refused += rc == WARM_EFULL;
         return rc;
@@ -72,13 +74,13 @@ int warm_cache_save_begin(warm_cache *c, const warm_path *p, size_t start, size_
     struct place at = place_of(p, piece_units);
     assert(start == at.start && count <= at.piece_units && start + count > p->n_units);
     warm_save want = {.start = start, .count = count, .piece_units = at.piece_units, .bytes = bytes, .window_bytes = window_bytes};
-    return begin(c, &want, out);
+    return begin(c, &want, p->block_, out);
 }
 
 int warm_cache_save_begin_window(warm_cache *c, size_t start, size_t count, size_t window_bytes, warm_save *out) {
     assert(c->window && window_bytes > 0);
     warm_save want = {.start = start, .count = count, .window_bytes = window_bytes, .rows_only_ = true};
-    return begin(c, &want, out);
+    return begin(c, &want, NULL, out);
 }
 
 void warm_cache_save_without_window(warm_cache *c, warm_save *s) {
@@ -125,6 +127,7 @@ static int grow(warm_cache *c, const warm_save *s, const warm_unit *units, warm_
     b->pieces = body.pieces;
     b->n_units = body.n_units;
     b->n_pieces = body.n_pieces;
+    warm__value_label(c, b);
     return 0;
 }
 

@@ -127,6 +127,8 @@ size_t warm_cache_lookup(warm_cache *c, warm_scope *s, const warm_unit *units, s
     *out = (warm_path){(warm_block *)b, pos};
     warm__tree_pin(c, out->block_);
     warm__policy_touch(c, out->block_);
+    warm__policy_used(c, out->block_);
+    warm__value_asked(c, s, units, n, out->block_);
     c->stats.n_lookups++;
     c->stats.n_units_asked += n;
     c->stats.n_units_matched += pos;
@@ -194,6 +196,7 @@ size_t warm__tree_body_bytes(size_t n_units, size_t n_pieces) {
 static void free_block(warm_cache *c, warm_block *b) {
     assert(b->dead && b->pins == 0 && warm__block_leaf(b));
     warm__link_remove(&b->order);
+    if (c->next_victim == b) c->next_victim = NULL;
     for (size_t i = 0; i < b->n_pieces; i++) warm__piece_disown(c, b->pieces[i]);
     warm__evict_dealloc(c, b->units, warm__tree_body_bytes(b->n_units, b->n_pieces));
     warm__evict_dealloc(c, b, sizeof *b);
@@ -246,18 +249,19 @@ int warm__tree_reserve_child(warm_cache *c, warm_block *parent) {
     return 0;
 }
 
-static void move_to(struct warm__link *next, warm_block *b) {
+static void move_to(warm_cache *c, struct warm__link *next, warm_block *b) {
+    warm__policy_leave(c, b);
     warm__link_remove(&b->order);
     warm__link_insert(next, &b->order);
 }
 
 void warm__tree_unleaf(warm_cache *c, warm_block *b) {
     c->n_evictable -= evictable(b);
-    if (b->parent && warm__block_leaf(b)) move_to(&c->inner, b);
+    if (b->parent && warm__block_leaf(b)) move_to(c, &c->inner, b);
 }
 
 void warm__tree_leaf(warm_cache *c, warm_block *b) {
-    if (warm__block_leaf(b) && b->parent && !b->dead) move_to(c->leaves.next, b);
+    if (warm__block_leaf(b) && b->parent && !b->dead) move_to(c, c->leaves.next, b);
     c->n_evictable += evictable(b);
 }
 
@@ -293,6 +297,9 @@ void warm__tree_link(warm_cache *c, warm_block *b) {
     up->n_children++;
     warm__link_insert(&c->leaves, &b->order);
     c->n_evictable += evictable(b);
+    b->n_uses = 1;
+    b->credit = c->inflation + 1;
+    warm__value_label(c, b);
     c->stats.n_blocks++;
     c->stats.n_units += b->n_units;
 }
@@ -325,7 +332,7 @@ static warm_block *bury(warm_cache *c, warm_block *up, size_t i) {
     warm__tree_pin(c, b);
     warm__snapshot_lose_block(c, b);
     b->dead = true;
-    move_to(&c->dead, b);
+    move_to(c, &c->dead, b);
     c->stats.n_blocks--;
     c->stats.n_units -= b->n_units;
     remove_child(c, up, i);

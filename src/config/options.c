@@ -178,7 +178,7 @@ static const warm_opt cache[] = {
      "a step that computes prompts while anything generates takes at most so many milliseconds, or 64 tokens",
      FIELD(prefill_slice_ms), RANGE(0.05, 600000)},
     {OURS, STRING, "--cache-policy", NULL, "WARMSLOT_CACHE_POLICY", "NAME",
-     "what goes first where not everything fits: value or lru (least recently used)", FIELD(cache_policy)},
+     "what goes first where not everything fits: value, lru (least recently used) or gdsf (least often used)", FIELD(cache_policy)},
     {OURS, INT, "--cache-reuse", NULL, E("CACHE_REUSE"), "N",
      "keep N or more tokens that stand further on in the context than in a new prompt by moving them there, which is not exact "
      "(n_cache_reuse); 0: compute them again",
