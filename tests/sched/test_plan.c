@@ -140,31 +140,23 @@ struct choice {
     enum warm_state_kind state;
 };
 
-static const struct choice all[] = {
-    {"nothing is known", COMPUTE, 10000},
+static const struct choice choices[] = {
+    {"nothing is known", COMPUTE, 10000, .seqs = {{0}}},
     {"computing deep units takes longer", COMPUTE, 10000 + 500000, .depth_ns = 1},
     /* reuse and fork */
-    {"a resident of its own", REUSE, 1000, {{.n = 900, .n_match = 900, .n_continue = 900}}},
-    {"that somebody runs", FORK, 1000, {{.n = 900, .n_match = 900, .n_continue = 900, .running = true}}},
-    {"whose copy takes less than its units",
-     FORK,
-     1000 + 8999,
-     {{.n = 900, .n_match = 900, .n_continue = 900, .running = true}},
-     .fork_ns = 8999},
-    {"whose copy takes longer", COMPUTE, 10000, {{.n = 900, .n_match = 900, .n_continue = 900, .running = true}}, .fork_ns = 9001},
-    {"of two equal ones the resident",
-     REUSE,
-     1000,
-     {{.n = 900, .n_match = 900, .n_continue = 900, .running = true}, {.n = 900, .n_match = 900, .n_continue = 900}}},
-    {"a longer one whose copy is dearer than what it has more",
-     REUSE,
-     1000,
-     {{.n = 950, .n_match = 950, .n_continue = 950, .running = true}, {.n = 900, .n_match = 900, .n_continue = 900}},
+    {"a resident of its own", REUSE, 1000, .seqs = {{.n = 900, .n_match = 900, .n_continue = 900}}},
+    {"that somebody runs", FORK, 1000, .seqs = {{.n = 900, .n_match = 900, .n_continue = 900, .running = true}}},
+    {"whose copy takes less than its units", FORK, 1000 + 8999,
+     .seqs = {{.n = 900, .n_match = 900, .n_continue = 900, .running = true}}, .fork_ns = 8999},
+    {"whose copy takes longer", COMPUTE, 10000, .seqs = {{.n = 900, .n_match = 900, .n_continue = 900, .running = true}},
+     .fork_ns = 9001},
+    {"of two equal ones the resident", REUSE, 1000,
+     .seqs = {{.n = 900, .n_match = 900, .n_continue = 900, .running = true}, {.n = 900, .n_match = 900, .n_continue = 900}}},
+    {"a longer one whose copy is dearer than what it has more", REUSE, 1000,
+     .seqs = {{.n = 950, .n_match = 950, .n_continue = 950, .running = true}, {.n = 900, .n_match = 900, .n_continue = 900}},
      .fork_ns = 501},
-    {"and cheaper",
-     FORK,
-     500 + 499,
-     {{.n = 950, .n_match = 950, .n_continue = 950, .running = true}, {.n = 900, .n_match = 900, .n_continue = 900}},
+    {"and cheaper", FORK, 500 + 499,
+     .seqs = {{.n = 950, .n_match = 950, .n_continue = 950, .running = true}, {.n = 900, .n_match = 900, .n_continue = 900}},
      .fork_ns = 499},
     /* load */
     {"a tier", LOAD, 900 + 1000, .points = {{.n = 900, .unit_ns = 1}}},
@@ -178,53 +170,51 @@ static const struct choice all[] = {
     {"never measured: tried", LOAD, 1000, .points = {{.n = 900}}},
     {"of two tiers the faster one", LOAD, 800 + 2000, .points = {{.n = 900, .unit_ns = 9}, {.n = 800, .unit_ns = 1}}},
     {"or the one that has more", LOAD, 1350 + 1000, .points = {{.n = 900, .unit_ns = 1.5}, {.n = 800, .unit_ns = 1}}},
-    {"more than a resident has", LOAD, 1000 + 400, {{.n = 500, .n_match = 500, .n_continue = 500}}, {{.n = 900, .unit_ns = 1}}},
+    {"more than a resident has",
+     LOAD,
+     1000 + 400,
+     .seqs = {{.n = 500, .n_match = 500, .n_continue = 500}},
+     {{.n = 900, .unit_ns = 1}}},
     {"not so much more that it pays",
      REUSE,
      5000,
-     {{.n = 500, .n_match = 500, .n_continue = 500}},
+     .seqs = {{.n = 500, .n_match = 500, .n_continue = 500}},
      {{.n = 900, .unit_ns = 1, .fixed_ns = 3601}}},
     {"cells are shared, what can't be is loaded",
      LOAD,
      1000 + 300,
-     {{.n = 950, .n_match = 900}},
+     .seqs = {{.n = 950, .n_match = 900}},
      {{.n = 900, .unit_ns = 1, .fixed_ns = 300}},
      .state = WARM_STATE_WINDOW},
     /* wait */
-    {"another one is on its way",
-     WAIT,
-     8000 + 2000,
-     {{.n = 100, .n_begun = 100, .n_ahead = 900, .running = true}},
-     .points = {{.n = 100}},
-     .fork_ns = 1000},
-    {"and has all but a few units more", COMPUTE, 10000, {{.n_ahead = 63, .running = true}}},
-    {"and just enough more", WAIT, 10000, {{.n_ahead = 64, .running = true}}},
-    {"but must compute what can be loaded", LOAD, 800 + 2000, {{.n_ahead = 1000, .running = true}}, {{.n = 800, .unit_ns = 1}}},
+    {"another one is on its way", WAIT, 8000 + 2000, .seqs = {{.n = 100, .n_begun = 100, .n_ahead = 900, .running = true}},
+     .points = {{.n = 100}}, .fork_ns = 1000},
+    {"and has all but a few units more", COMPUTE, 10000, .seqs = {{.n_ahead = 63, .running = true}}},
+    {"and just enough more", WAIT, 10000, .seqs = {{.n_ahead = 64, .running = true}}},
+    {"but must compute what can be loaded",
+     LOAD,
+     800 + 2000,
+     .seqs = {{.n_ahead = 1000, .running = true}},
+     {{.n = 800, .unit_ns = 1}}},
     {"but not so much that both would not take longer",
      WAIT,
      9990 + 10,
-     {{.n_ahead = 1000, .running = true}},
+     .seqs = {{.n_ahead = 1000, .running = true}},
      {{.n = 300, .unit_ns = 1}}},
-    {"but is still being loaded, for longer than it takes to compute",
-     COMPUTE,
-     10000,
-     {{.n_begun = 100, .begin_ns = 10001, .n_ahead = 900, .running = true}}},
-    {"and is still being loaded", WAIT, 9999 + 8000 + 1000, {{.n_begun = 100, .begin_ns = 9999, .n_ahead = 900, .running = true}}},
-    {"but has passed where it could be shared",
-     COMPUTE,
-     10000,
-     {{.n = 901, .n_begun = 901, .n_match = 900, .n_ahead = 900, .running = true}},
-     .state = WARM_STATE_SNAPSHOTS},
-    {"of two the one that goes further",
-     WAIT,
-     10000,
-     {{.n = 100, .n_begun = 100, .n_match = 0, .n_ahead = 600, .running = true}, {.n_ahead = 900, .running = true}}},
+    {"but is still being loaded, for longer than it takes to compute", COMPUTE, 10000,
+     .seqs = {{.n_begun = 100, .begin_ns = 10001, .n_ahead = 900, .running = true}}},
+    {"and is still being loaded", WAIT, 9999 + 8000 + 1000,
+     .seqs = {{.n_begun = 100, .begin_ns = 9999, .n_ahead = 900, .running = true}}},
+    {"but has passed where it could be shared", COMPUTE, 10000,
+     .seqs = {{.n = 901, .n_begun = 901, .n_match = 900, .n_ahead = 900, .running = true}}, .state = WARM_STATE_SNAPSHOTS},
+    {"of two the one that goes further", WAIT, 10000,
+     .seqs = {{.n = 100, .n_begun = 100, .n_match = 0, .n_ahead = 600, .running = true}, {.n_ahead = 900, .running = true}}},
 };
 
 static void the_cheapest_way_is_taken(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        const struct choice *c = &all[i];
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+        const struct choice *c = &choices[i];
         warm_plan p = warm_plan_make(&(warm_plan_input){.state = c->state,
                                                         .n_prompt = 1000,
                                                         .seqs = c->seqs,
@@ -297,7 +287,7 @@ static void prefill(warm_rates *r, warm_rng *rng, size_t from, size_t to, size_t
 static void expect_prefill(const warm_rates *r, size_t from, size_t to, double unit_ns, double depth_ns, double within) {
     warm_prefill_cost c = warm_rates_prefill_cost(r);
     double n = (double)to - (double)from, want = n * (unit_ns + depth_ns * ((double)from + (double)to) / 2);
-    assert_float_equal(warm_prefill_ns(&c, from, to) / want, 1, within);
+    assert_float_equal((float)(warm_prefill_ns(&c, from, to) / want), 1, (float)within);
 }
 
 static void prefill_is_predicted_at_depths_that_were_never_seen(void **state) {
