@@ -3,7 +3,9 @@
  * cache/policy.c - who is used, and who goes first.
  *
  * The rule, in warm__policy_victim: window rows without a mark first, oldest first; then whatever was used least recently of the coldest
- * leaf and the coldest marked window rows. Nothing that somebody holds goes.
+ * leaf and the coldest marked window rows. Nothing that somebody holds goes. Where a policy has a score for blocks, and without windows, the
+ * leaf that scores lowest goes instead: of all where there are few, else of the coldest, the warmest and some between. Under `value` that holds
+ * as long as the scores have shown to be better than last use (value.c), and what scores lower than all of them is refused.
  * Where snapshots are needed: leaves that no snapshot needs, coldest first, because nobody can be taken up behind them; then the snapshot that is
  * worth least for its bytes, and its blocks after it. Least recently used is no rule for these: a snapshot is much, so soon the
  * conversations that take turns do not all fit, and then each would be evicted just before its turn. Its worth is what it saves,
