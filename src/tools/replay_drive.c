@@ -41,6 +41,8 @@ struct warm_drive {
 };
 
 static uint64_t ns_of(double seconds) {
+    const double most = 1e9; /* thirty years */
+    if (seconds > most) seconds = most;
     return seconds > 0 ? (uint64_t)(seconds * 1e9) : 0;
 }
 

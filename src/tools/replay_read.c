@@ -57,7 +57,7 @@ static int number(const jv *o, const char *key, bool needed, double most, double
 static int whole(const jv *o, const char *key, uint32_t most, uint32_t *out, warm_err *err) {
     double v;
     int rc = number(o, key, true, most, &v, err);
-    *out = (uint32_t)v;
+    *out = rc ? 0 : (uint32_t)v;
     return rc;
 }
 
@@ -97,7 +97,7 @@ static int session_request(warm_trace *t, uint32_t agent, const jv *o, warm_err 
     const jv *blocks = member(o, "blocks");
     uint32_t n_in;
     int rc = number(o, "t", true, 1e12, &r.t_s, err);
-    if (!rc) rc = number(o, "api_time", false, 1e12, &r.busy_s, err);
+    if (!rc) rc = number(o, "api_time", false, 1e9, &r.busy_s, err);
     if (!rc) rc = whole(o, "in", UNITS_MAX, &n_in, err);
     if (!rc) rc = whole(o, "out", UNITS_MAX, &r.n_out, err);
     if (rc) return rc;
@@ -223,7 +223,7 @@ static int text_line(warm_trace *t, const jv *o, bool first_of_file, warm_err *e
         return warm_err_set(err, WARM_EINVAL, "input and output: texts are needed");
     size_t n = (size_t)json_object_get_string_len(in);
     if (n > UNITS_MAX) return warm_err_set(err, WARM_EINVAL, "input: more than %d bytes", UNITS_MAX);
-    if (first_of_file) {
+    if (first_of_file || !t->n_agents) { /* what came before may have asked for nothing */
         if (!GROW(t, sessions, 1) || !GROW(t, agents, 1)) return no_memory(err);
         t->sessions[t->n_sessions] = (warm_trace_session){(uint32_t)t->n_agents, 1};
         t->agents[t->n_agents++] = (warm_trace_agent){.session = (uint32_t)t->n_sessions++,

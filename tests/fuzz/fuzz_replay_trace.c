@@ -34,10 +34,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     warm_trace t = {0};
     warm_err err = {0};
     int rc = 0;
+    bool first = true;
     for (const char *line = (const char *)data, *all = line + size; !rc && line < all;) {
         const char *end = memchr(line, '\n', (size_t)(all - line));
         if (!end) end = all;
-        if (end > line) rc = warm_trace_line(&t, line, (size_t)(end - line), line == (const char *)data, &err);
+        if (end > line) {
+            rc = warm_trace_line(&t, line, (size_t)(end - line), first, &err);
+            first = false;
+        }
         line = end + 1;
     }
     if (!rc) rc = warm_trace_end(&t, &err);
