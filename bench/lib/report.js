@@ -51,7 +51,7 @@ function pictures(results) {
 
 const intro = `# Warmslot beside llama-server
 
-Written by \`make bench\` (bench/compare.js); not edited by hand. The same model, flags, requests and machine, one server after the other, who goes first changing from
+Written by \`make bench\` (bench/compare.js). The same model, flags, requests and machine, one server after the other, who goes first changing from
 round to round; medians. Both run on the same build of libllama, the one of llama-server; *prebuilt engine* is Warmslot as \`make\` builds it. A ratio is Warmslot's
 figure over llama-server's. *The least possible* is what a server with an unlimited exact prefix cache would compute. Models have random weights (\`warmslot mkmodel\`).
 `;
