@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/number.h"
 #include "llama/mkmodel_recipe.h"
 
 #define DEFAULT_VOCAB "qwen2"
@@ -219,15 +220,13 @@ static int take_option(warm_mkmodel_options *o, const char *name, const char *va
             return 0;
         }
     }
-    char *end = NULL;
-    errno = 0;
-    unsigned long long v = strtoull(value, &end, 10);
-    bool is_number = *value >= '0' && *value <= '9' && *end == '\0' && errno == 0;
-    if (!is_number) return warm_err_set(err, WARM_EINVAL, "%s takes a whole number, not '%s'", name, value);
+    uint64_t v;
+    if (!warm_parse_whole(value, &v)) return warm_err_set(err, WARM_EINVAL, "%s takes a whole number, not '%s'", name, value);
     for (size_t i = 0; i < N_NUMBERS; i++) {
         if (strcmp(name, numbers[i].name) != 0) continue;
         if (v < numbers[i].min || v > numbers[i].max) {
-            return warm_err_set(err, WARM_EINVAL, "%s is %u to %u, not %llu", name, numbers[i].min, numbers[i].max, v);
+            return warm_err_set(err, WARM_EINVAL, "%s is %u to %u, not %llu", name, numbers[i].min, numbers[i].max,
+                                (unsigned long long)v);
         }
         *number_in(o, numbers[i].at) = (uint32_t)v;
         return 0;

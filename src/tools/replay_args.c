@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * tools/replay_args.c - what `warmslot replay` is asked for. See replay.h. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/number.h"
 #include "tools/replay.h"
 #include "warmslot/cache.h"
 
@@ -55,11 +55,7 @@ void warm_replay_options_free(warm_replay_options *o) {
 /* ---- values ---- */
 
 static bool whole(const char *text, uint64_t least, uint64_t most, uint64_t *out) {
-    char *end;
-    errno = 0;
-    if (*text < '0' || *text > '9') return false;
-    *out = strtoull(text, &end, 10);
-    return !*end && !errno && *out >= least && *out <= most;
+    return warm_parse_whole(text, out) && *out >= least && *out <= most;
 }
 
 static int take_number(const char *name, const char *text, uint64_t least, uint64_t most, uint64_t *out, warm_err *err) {

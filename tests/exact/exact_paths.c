@@ -35,11 +35,17 @@ static void ask(exact_trial *t, const int32_t *prompt, size_t n, enum exact_bits
     exact_judge(t, &r, bits, n_device, n_ram);
 }
 
-static void take_over(exact_trial *t) {
-    int32_t prompt[EXACT_TEXT_MAX] = {0};
-    size_t n = exact_size(t, 192, 380);
+/* A prompt of least to most tokens that has been answered. */
+static size_t said(exact_trial *t, int32_t *prompt, size_t least, size_t most) {
+    size_t n = exact_size(t, least, most);
     exact_words(t, prompt, n);
     exact_run(t, prompt, n);
+    return n;
+}
+
+static void take_over(exact_trial *t) {
+    int32_t prompt[EXACT_TEXT_MAX] = {0};
+    size_t n = said(t, prompt, 192, 380);
     ask(t, prompt, more(t, prompt, n), EXACT_BITS_SAME, n, 0);
 }
 
@@ -67,17 +73,13 @@ static void turns(exact_trial *t) {
 
 static void the_same_again(exact_trial *t) {
     int32_t prompt[EXACT_TEXT_MAX] = {0};
-    size_t n = exact_size(t, 128, 320);
-    exact_words(t, prompt, n);
-    exact_run(t, prompt, n);
+    size_t n = said(t, prompt, 128, 320);
     ask(t, prompt, n, EXACT_BITS_SHORT, n - 1, 0);
 }
 
 static void the_same_loaded(exact_trial *t) {
     int32_t prompt[EXACT_TEXT_MAX] = {0};
-    size_t n = exact_size(t, 128, 320);
-    exact_words(t, prompt, n);
-    exact_run(t, prompt, n);
+    size_t n = said(t, prompt, 128, 320);
     exact_push_out(t);
     ask(t, prompt, n, EXACT_BITS_SHORT, 0, n - 1);
 }
@@ -115,9 +117,7 @@ static void fork_running(exact_trial *t) {
 
 static void load(exact_trial *t) {
     int32_t prompt[EXACT_TEXT_MAX] = {0};
-    size_t n = exact_size(t, 320, 500);
-    exact_words(t, prompt, n);
-    exact_run(t, prompt, n);
+    size_t n = said(t, prompt, 320, 500);
     for (size_t turn = 0; turn < 2; turn++) {
         exact_push_out(t);
         /* the second time, both branches are there still */
@@ -127,18 +127,14 @@ static void load(exact_trial *t) {
 
 static void restarted_from_file(exact_trial *t) {
     int32_t prompt[EXACT_TEXT_MAX] = {0};
-    size_t n = exact_size(t, 320, 500);
-    exact_words(t, prompt, n);
-    exact_run(t, prompt, n);
+    size_t n = said(t, prompt, 320, 500);
     exact_restart_from_file(t);
     ask(t, prompt, more(t, prompt, n), EXACT_BITS_SAME, 0, n);
 }
 
 static void load_range(exact_trial *t, size_t at) {
     int32_t prompt[EXACT_TEXT_MAX] = {0};
-    size_t n = exact_size(t, 384, 500);
-    exact_words(t, prompt, n);
-    exact_run(t, prompt, n);
+    said(t, prompt, 384, 500);
     exact_push_out(t);
     ask(t, prompt, more(t, prompt, at), EXACT_BITS_SAME, 0, at);
 }
@@ -355,9 +351,7 @@ static warm_scope *scope_of(exact_trial *t, const int32_t *prompt, size_t n, war
 static void damage_part(exact_trial *t) {
     int32_t prompt[EXACT_TEXT_MAX] = {0};
     warm_unit units[EXACT_TEXT_MAX];
-    size_t n = exact_size(t, 320, 400);
-    exact_words(t, prompt, n);
-    exact_run(t, prompt, n);
+    size_t n = said(t, prompt, 320, 400);
     exact_push_out(t);
     warm_scope *scope = scope_of(t, prompt, n, units);
     warm_path path;

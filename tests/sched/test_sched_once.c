@@ -27,6 +27,18 @@ static size_t make_prompt(int32_t *out, size_t prefix, uint64_t suffix) {
     return prefix + SUFFIX;
 }
 
+/* Returns how many tokens of prompts they have computed. */
+static size_t wait_for_all(world *w, request *r, unsigned n) {
+    size_t computed = 0;
+    for (unsigned i = 0; i < n; i++) {
+        request_wait(w, &r[i]);
+        request_check(w, &r[i]);
+        computed += r[i].t.n_computed;
+        request_free(&r[i]);
+    }
+    return computed;
+}
+
 /* n requests at the same moment: one prefill of what they share, and each its own rest. */
 static void fan_out(enum warm_state_kind kind, unsigned n) {
     world w;
@@ -34,18 +46,11 @@ static void fan_out(enum warm_state_kind kind, unsigned n) {
     world_open(&w, &o);
     static int32_t prompt[MOST][PREFIX + SUFFIX];
     static request r[MOST];
-    size_t computed = 0;
     for (unsigned i = 0; i < n; i++) {
         size_t len = make_prompt(prompt[i], PREFIX, 100 + i);
         request_submit(&w, &r[i], prompt[i], len, &(request_options){.n_predict = 20, .id_slot = -1, .ignore_eos = true});
     }
-    for (unsigned i = 0; i < n; i++) {
-        request_wait(&w, &r[i]);
-        request_check(&w, &r[i]);
-        computed += r[i].t.n_computed;
-        request_free(&r[i]);
-    }
-    assert_int_equal(computed, PREFIX + n * SUFFIX);
+    assert_int_equal(wait_for_all(&w, r, n), PREFIX + n * SUFFIX);
     world_close(&w);
 }
 
@@ -67,19 +72,12 @@ static void whoever_comes_later_waits_for_what_is_still_ahead(void **state) {
         static int32_t prompt[4][PREFIX + SUFFIX];
         static const size_t shared[] = {PREFIX, 2000, 2500, 2200};
         request r[4];
-        size_t computed = 0;
         for (unsigned i = 0; i < 4; i++) {
             size_t len = make_prompt(prompt[i], shared[i], 100 + i);
             request_submit(&w, &r[i], prompt[i], len, &(request_options){.n_predict = 5, .id_slot = -1, .ignore_eos = true});
             for (int steps = 0; steps < 2; steps++) warm_sched_step(w.sched);
         }
-        for (unsigned i = 0; i < 4; i++) {
-            request_wait(&w, &r[i]);
-            request_check(&w, &r[i]);
-            computed += r[i].t.n_computed;
-            request_free(&r[i]);
-        }
-        assert_int_equal(computed, PREFIX + 4 * SUFFIX);
+        assert_int_equal(wait_for_all(&w, r, 4), PREFIX + 4 * SUFFIX);
         world_close(&w);
     }
 }
@@ -93,19 +91,12 @@ static void each_can_leave_the_first_one_elsewhere(void **state) {
         world_open(&w, &o);
         static int32_t prompt[MOST][PREFIX + SUFFIX];
         request r[MOST];
-        size_t computed = 0;
         for (unsigned i = 0; i < MOST; i++) {
             size_t shared = i < 8 ? PREFIX - i * 20 : PREFIX - 200 * (i - 6);
             size_t len = make_prompt(prompt[i], shared, 100 + i);
             request_submit(&w, &r[i], prompt[i], len, &(request_options){.n_predict = 20, .id_slot = -1, .ignore_eos = true});
         }
-        for (unsigned i = 0; i < MOST; i++) {
-            request_wait(&w, &r[i]);
-            request_check(&w, &r[i]);
-            computed += r[i].t.n_computed;
-            request_free(&r[i]);
-        }
-        assert_int_equal(computed, PREFIX + MOST * SUFFIX);
+        assert_int_equal(wait_for_all(&w, r, MOST), PREFIX + MOST * SUFFIX);
         world_close(&w);
     }
 }
