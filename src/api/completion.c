@@ -53,18 +53,22 @@ static bool starts_at_once(const warm_completion *c, size_t i) {
     return !c->params.cache_prompt || i % (size_t)c->params.n_cmpl == 0;
 }
 
-static void submit_task(warm_completion *c, size_t i) {
+/* For a scheduler that is about to get it. */
+static warm_task *release_task(warm_completion *c, size_t i) {
     warm_task *t = c->held[i];
     c->held[i] = NULL;
     warm_call_ref(&c->call);
-    warm_sched_submit(c->call.api->sched, t);
+    return t;
 }
 
 /* The prompt of answer i is computed. */
 static void submit_siblings(warm_completion *c, size_t i) {
     size_t n_cmpl = (size_t)c->params.n_cmpl;
-    for (size_t k = 1; i % n_cmpl == 0 && k < n_cmpl; k++)
-        if (c->held[i + k]) submit_task(c, i + k);
+    for (size_t k = 1; i % n_cmpl == 0 && k < n_cmpl; k++) {
+        if (!c->held[i + k]) continue;
+        warm_task *t = release_task(c, i + k);
+        warm_sched_submit(c->call.api->sched, &t, 1);
+    }
 }
 
 static void give_up(warm_completion *c) {
@@ -271,8 +275,11 @@ static void delist(warm_completion *c) {
 static void submit(warm_completion *c) {
     for (size_t i = 0; i < c->n_tasks; i++) c->tasks[i].id = warm_task_id(c->held[i]);
     enlist(c);
+    size_t n = 0;
     for (size_t i = 0; i < c->n_tasks; i++)
-        if (starts_at_once(c, i)) submit_task(c, i);
+        if (starts_at_once(c, i)) c->starting[n++] = release_task(c, i);
+    /* Together: prompts of one request that begin alike are computed once, however busy the machine is. */
+    warm_sched_submit(c->call.api->sched, c->starting, n);
     pthread_mutex_lock(&c->lock);
     c->submitted = true;
     bool cancelled = c->cancelled;
@@ -310,8 +317,9 @@ static int reserve(warm_completion *c, size_t n_prompts, warm_err *err) {
     c->tasks = warm_calloc(c->n_tasks, sizeof *c->tasks);
     c->reply.answers = warm_calloc(c->n_tasks, sizeof *c->reply.answers);
     c->held = warm_calloc(c->n_tasks, sizeof(warm_task *));
+    c->starting = warm_calloc(c->n_tasks, sizeof(warm_task *));
     c->texts = warm_calloc(n_prompts, sizeof *c->texts);
-    if (!c->tasks || !c->reply.answers || !c->held || !c->texts)
+    if (!c->tasks || !c->reply.answers || !c->held || !c->starting || !c->texts)
         return warm_err_set(err, WARM_ENOMEM, "out of memory for the request");
     c->n_texts = n_prompts;
     c->reply.n_answers = c->n_tasks;
@@ -401,6 +409,7 @@ static void destroy(warm_call *call) {
     free(c->reply.answers);
     free(c->tasks);
     free(c->held);
+    free(c->starting);
     warm_params_deinit(&c->params);
     pthread_mutex_destroy(&c->lock);
 }

@@ -24,8 +24,9 @@ struct warm_completion {
     char id[64]; /* "chatcmpl-..." */
     warm_task_ref *tasks;
     size_t n_tasks;
-    warm_task **held; /* those that are not submitted yet, else NULL; n_tasks of them (completion.c (3)) */
-    char **texts;     /* of the prompts, where the answer repeats them */
+    warm_task **held;     /* those that are not submitted yet, else NULL; n_tasks of them (completion.c (3)) */
+    warm_task **starting; /* room for those that are submitted together */
+    char **texts;         /* of the prompts, where the answer repeats them */
     size_t n_texts;
     /* in api->running */
     bool listed;

@@ -73,20 +73,34 @@ int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err)
     return 0;
 }
 
-static void post(warm_sched *s, const warm_message *fields) {
-    warm_message *m = warm_xmalloc(sizeof *m);
-    *m = *fields;
+static void post_list(warm_sched *s, warm_message *first, warm_message **end) {
     pthread_mutex_lock(&s->lock);
-    *s->inbox_tail = m;
-    s->inbox_tail = &m->next;
+    *s->inbox_tail = first;
+    s->inbox_tail = end;
     s->woken = true;
     pthread_cond_signal(&s->cond);
     pthread_mutex_unlock(&s->lock);
 }
 
-void warm_sched_submit(warm_sched *s, warm_task *t) {
-    t->queued_ns = warm__sched_now(s);
-    post(s, &(warm_message){.kind = WARM_MSG_SUBMIT, .task = t});
+static warm_message *message_new(const warm_message *fields) {
+    warm_message *m = warm_xmalloc(sizeof *m);
+    *m = *fields;
+    return m;
+}
+
+static void post(warm_sched *s, const warm_message *fields) {
+    warm_message *m = message_new(fields);
+    post_list(s, m, &m->next);
+}
+
+void warm_sched_submit(warm_sched *s, warm_task *const *tasks, size_t n) {
+    warm_message *first = NULL, **end = &first;
+    for (size_t i = 0; i < n; i++) {
+        tasks[i]->queued_ns = warm__sched_now(s);
+        *end = message_new(&(warm_message){.kind = WARM_MSG_SUBMIT, .task = tasks[i]});
+        end = &(*end)->next;
+    }
+    if (first) post_list(s, first, end);
 }
 
 void warm_sched_cancel(warm_sched *s, uint64_t task_id) {

@@ -34,8 +34,8 @@ WARM_MUST_USE int warm_sched_new(const warm_sched_options *o, warm_sched **out, 
 /* Fails what is queued or running with WARM_ECLOSED and frees. Not while warm_sched_run runs. */
 void warm_sched_free(warm_sched *s);
 
-/* [any] Takes the task. After this returns its events may arrive. */
-void warm_sched_submit(warm_sched *s, warm_task *t);
+/* [any] Takes the tasks, all in the same turn: none begins before the others are known. Their events may arrive before this returns. */
+void warm_sched_submit(warm_sched *s, warm_task *const *tasks, size_t n);
 /* [any] Ends a task early; it answers with WARM_EV_FAILED/WARM_ECANCELED (or had ended already: no effect). */
 void warm_sched_cancel(warm_sched *s, uint64_t task_id);
 

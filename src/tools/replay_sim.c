@@ -128,7 +128,7 @@ static int submit(run *r, const warm_drive_ask *a, warm_err *err) {
         return rc;
     }
     r->n_flying++;
-    warm_sched_submit(r->sched, t);
+    warm_sched_submit(r->sched, &t, 1);
     return 0;
 }
 

@@ -24,11 +24,13 @@ function prompts(places, seed) {
 
 describe('prompts that begin alike', { concurrency: 2 }, () => {
     for (const kind of knownKinds())
-        it(`are computed once by a model of kind ${kind.name}`, async () => {
+        it(`are computed once by a model of kind ${kind.name}`, async (t) => {
             const model = makeModel(kind.name, ['--vocab', 'phi-3']);
-            const server = await start(['-m', model, ...COMMON]);
+            const servers = [];
+            t.after(() => Promise.all(servers.map((each) => each.stop())));
             const without = ['--cache-ram', '0', '--no-cache-prompt'];
-            const [plain, other] = [await start(['-m', model, ...COMMON, ...without]), await start(['-m', model, ...COMMON, ...without, '-ub', '17'])];
+            for (const more of [[], without, [...without, '-ub', '17']]) servers.push(await start(['-m', model, ...COMMON, ...more]));
+            const [server, plain, other] = servers;
             for (const [seed, places] of [[1, [600, 600, 600, 600]], [2, [600, 450, 300, 200]]]) {
                 const all = prompts(places, seed);
                 const answers = await server.ask('/completion', { ...body, prompt: all });
@@ -44,6 +46,6 @@ describe('prompts that begin alike', { concurrency: 2 }, () => {
                 const result = compare(reference, answers);
                 assert.ok(allowed(result, noise), `${JSON.stringify(result)} noise ${noise}`);
             }
-            for (const each of [server, plain, other]) assert.equal(await each.stop(), 0);
+            for (const each of servers) assert.equal(await each.stop(), 0);
         });
 });

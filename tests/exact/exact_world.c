@@ -226,7 +226,7 @@ static void submit(exact_trial *t, exact_request *r, const int32_t *prompt, size
     warm_task *task;
     assert(!warm_task_new(&e->base, &o, &task, NULL));
     r->id = warm_task_id(task);
-    warm_sched_submit(t->sched, task);
+    warm_sched_submit(t->sched, &task, 1);
 }
 
 static exact_request request(exact_trial *t, size_t n, size_t n_predict, bool judged) {

@@ -133,7 +133,7 @@ void request_submit(world *w, request *r, const int32_t *prompt, size_t n, const
     warm_task *t;
     assert(!warm_task_new(w->engine, &to, &t, NULL));
     r->id = warm_task_id(t);
-    warm_sched_submit(w->sched, t);
+    warm_sched_submit(w->sched, &t, 1);
 }
 
 void request_wait(world *w, request *r) {

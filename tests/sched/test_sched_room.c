@@ -365,7 +365,7 @@ static void who_has_an_answer_finds_it_counted_and_its_slot_free(void **state) {
         to.tokens = calloc(100, sizeof *to.tokens);
         warm_task *t;
         assert_int_equal(warm_task_new(w.engine, &to, &t, NULL), 0);
-        warm_sched_submit(w.sched, t);
+        warm_sched_submit(w.sched, &t, 1);
         while (at_end.n_ended < i) warm_sched_step(w.sched);
         assert_int_equal(at_end.n_busy, 0);
     }
@@ -441,7 +441,7 @@ static void each_token_keeps_its_own_candidates(void **state) {
     to.tokens = calloc(1, sizeof *to.tokens);
     warm_task *t;
     assert_int_equal(warm_task_new(w.engine, &to, &t, NULL), 0);
-    warm_sched_submit(w.sched, t);
+    warm_sched_submit(w.sched, &t, 1);
     while (!ended) warm_sched_step(w.sched);
     assert_int_equal(seen.n_tokens, 2);
     assert_int_equal(seen.n_top, 3);
