@@ -10,29 +10,11 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "store/bytes.h"
 
 static const char magic[8] = {'W', 'A', 'R', 'M', 'S', 'L', 'O', 'T'};
 
-enum { UNIT_BYTES = 8, PIECE_BYTES = 48, SNAPSHOT_BYTES = 32, SUM_BYTES = 8, TEXT_MAX = 1 << 20 };
-
-/* ---- numbers ---- */
-
-static uint8_t *put(uint8_t *p, uint64_t x, size_t n) {
-    for (size_t i = 0; i < n; i++) p[i] = (uint8_t)(x >> (8 * i));
-    return p + n;
-}
-
-static uint64_t get(const uint8_t **p, size_t n) {
-    uint64_t x = 0;
-    for (size_t i = 0; i < n; i++) x |= (uint64_t)(*p)[i] << (8 * i);
-    *p += n;
-    return x;
-}
-
-static uint8_t *put_bytes(uint8_t *p, const void *bytes, size_t n) {
-    memcpy(p, bytes, n);
-    return p + n;
-}
+enum { UNIT_BYTES = 8, PIECE_BYTES = 48, SNAPSHOT_BYTES = 32, SUM_BYTES = 8 };
 
 /* ---- writing ---- */
 
@@ -58,49 +40,37 @@ uint64_t warm_slot_file_bytes(const warm_slot_file *f) {
     return n;
 }
 
-static uint64_t bits_of(double x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static double double_of(uint64_t bits) {
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 void warm_slot_file_write(const warm_slot_file *f, uint8_t *out) {
     size_t n_scope = strlen(f->scope), n_adapters = strlen(f->adapters), n_build = strlen(f->build);
-    uint8_t *p = put_bytes(out, magic, sizeof magic);
-    p = put(p, WARM_SLOT_FILE_VERSION, 4);
-    p = put(p, WARM_STATE_LAYOUT, 4);
-    p = put(p, warm_slot_file_header_bytes(f), 8);
-    p = put(p, warm_slot_file_bytes(f), 8);
-    p = put_bytes(p, f->fingerprint, sizeof f->fingerprint);
-    p = put(p, f->n_units, 8);
-    p = put(p, f->n_conversation, 8);
-    p = put(p, f->n_pieces, 4);
-    p = put(p, f->n_snapshots, 4);
-    p = put(p, f->state, 4);
-    p = put(p, f->n_window, 4);
-    p = put(p, n_scope, 4);
-    p = put(p, n_adapters, 4);
-    p = put(p, n_build, 4);
-    for (uint64_t i = 0; i < f->n_units; i++) p = put(p, f->units[i], UNIT_BYTES);
+    uint8_t *p = warm__put_bytes(out, magic, sizeof magic);
+    p = warm__put(p, WARM_SLOT_FILE_VERSION, 4);
+    p = warm__put(p, WARM_STATE_LAYOUT, 4);
+    p = warm__put(p, warm_slot_file_header_bytes(f), 8);
+    p = warm__put(p, warm_slot_file_bytes(f), 8);
+    p = warm__put_bytes(p, f->fingerprint, sizeof f->fingerprint);
+    p = warm__put(p, f->n_units, 8);
+    p = warm__put(p, f->n_conversation, 8);
+    p = warm__put(p, f->n_pieces, 4);
+    p = warm__put(p, f->n_snapshots, 4);
+    p = warm__put(p, f->state, 4);
+    p = warm__put(p, f->n_window, 4);
+    p = warm__put(p, n_scope, 4);
+    p = warm__put(p, n_adapters, 4);
+    p = warm__put(p, n_build, 4);
+    for (uint64_t i = 0; i < f->n_units; i++) p = warm__put(p, f->units[i], UNIT_BYTES);
     for (uint32_t i = 0; i < f->n_pieces; i++) {
         const warm_slot_piece *x = &f->pieces[i];
         const uint64_t fields[] = {x->start, x->n_units, x->bytes, x->sum, x->window_bytes, x->window_sum};
-        for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) p = put(p, fields[k], 8);
+        for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) p = warm__put(p, fields[k], 8);
     }
     for (uint32_t i = 0; i < f->n_snapshots; i++) {
         const warm_slot_snapshot *x = &f->snapshots[i];
-        p = put(put(put(put(p, x->pos, 8), x->bytes, 8), x->sum, 8), bits_of(x->prior), 8);
+        p = warm__put(warm__put(warm__put(warm__put(p, x->pos, 8), x->bytes, 8), x->sum, 8), warm__bits_of(x->prior), 8);
     }
-    p = put_bytes(p, f->scope, n_scope);
-    p = put_bytes(p, f->adapters, n_adapters);
-    p = put_bytes(p, f->build, n_build);
-    put(p, warm_xxh3(out, (size_t)(p - out)), SUM_BYTES);
+    p = warm__put_bytes(p, f->scope, n_scope);
+    p = warm__put_bytes(p, f->adapters, n_adapters);
+    p = warm__put_bytes(p, f->build, n_build);
+    warm__put(p, warm_xxh3(out, (size_t)(p - out)), SUM_BYTES);
 }
 
 /* ---- reading ---- */
@@ -118,7 +88,7 @@ static int check_kind(const uint8_t *head, size_t n, warm_err *err) {
     if (n < WARM_SLOT_HEAD_BYTES || memcmp(head, magic, sizeof magic) != 0)
         return warm_err_set(err, WARM_EINVAL, "it is not a slot that warmslot has saved");
     const uint8_t *p = head + sizeof magic;
-    uint32_t version = (uint32_t)get(&p, 4), layout = (uint32_t)get(&p, 4);
+    uint32_t version = (uint32_t)warm__get(&p, 4), layout = (uint32_t)warm__get(&p, 4);
     if (version != WARM_SLOT_FILE_VERSION)
         return warm_err_set(err, WARM_EINVAL, "it has version %u of the format, and this warmslot reads version %u", version,
                             WARM_SLOT_FILE_VERSION);
@@ -132,7 +102,7 @@ static int check_kind(const uint8_t *head, size_t n, warm_err *err) {
 static bool sizes_agree(const struct head *h, uint64_t file_bytes) {
     const warm_slot_file *f = &h->f;
     if (f->n_units > file_bytes / UNIT_BYTES || f->n_pieces > f->n_units || f->n_snapshots > f->n_units) return false;
-    if (h->scope_bytes > TEXT_MAX || h->adapters_bytes > TEXT_MAX || h->build_bytes > TEXT_MAX) return false;
+    if (h->scope_bytes > WARM_TEXT_MAX || h->adapters_bytes > WARM_TEXT_MAX || h->build_bytes > WARM_TEXT_MAX) return false;
     uint64_t sum = WARM_SLOT_HEAD_BYTES + f->n_units * UNIT_BYTES + (uint64_t)f->n_pieces * PIECE_BYTES +
                    (uint64_t)f->n_snapshots * SNAPSHOT_BYTES + h->scope_bytes + h->adapters_bytes + h->build_bytes + SUM_BYTES;
     return sum == h->header_bytes && sum <= file_bytes;
@@ -143,19 +113,19 @@ static int read_head(const uint8_t *head, size_t n, uint64_t file_bytes, uint64_
     if (rc) return rc;
     const uint8_t *p = head + sizeof magic + 8;
     *h = (struct head){0};
-    h->header_bytes = get(&p, 8);
-    uint64_t says = get(&p, 8);
+    h->header_bytes = warm__get(&p, 8);
+    uint64_t says = warm__get(&p, 8);
     memcpy(h->f.fingerprint, p, sizeof h->f.fingerprint);
     p += sizeof h->f.fingerprint;
-    h->f.n_units = get(&p, 8);
-    h->f.n_conversation = get(&p, 8);
-    h->f.n_pieces = (uint32_t)get(&p, 4);
-    h->f.n_snapshots = (uint32_t)get(&p, 4);
-    h->f.state = (uint32_t)get(&p, 4);
-    h->f.n_window = (uint32_t)get(&p, 4);
-    h->scope_bytes = get(&p, 4);
-    h->adapters_bytes = get(&p, 4);
-    h->build_bytes = get(&p, 4);
+    h->f.n_units = warm__get(&p, 8);
+    h->f.n_conversation = warm__get(&p, 8);
+    h->f.n_pieces = (uint32_t)warm__get(&p, 4);
+    h->f.n_snapshots = (uint32_t)warm__get(&p, 4);
+    h->f.state = (uint32_t)warm__get(&p, 4);
+    h->f.n_window = (uint32_t)warm__get(&p, 4);
+    h->scope_bytes = warm__get(&p, 4);
+    h->adapters_bytes = warm__get(&p, 4);
+    h->build_bytes = warm__get(&p, 4);
     if (says != file_bytes)
         return warm_err_set(err, WARM_ECORRUPT, "the file is damaged: it has %llu bytes and should have %llu",
                             (unsigned long long)file_bytes, (unsigned long long)says);
@@ -192,18 +162,18 @@ static int read_lists(warm_slot_file *f, const struct head *h, const uint8_t *p,
     f->pieces = list(f->n_pieces, sizeof *f->pieces);
     f->snapshots = list(f->n_snapshots, sizeof *f->snapshots);
     if (!f->units || !f->pieces || !f->snapshots) return warm_err_set(err, WARM_ENOMEM, "out of memory for its header");
-    for (uint64_t i = 0; i < f->n_units; i++) f->units[i] = get(&p, UNIT_BYTES);
+    for (uint64_t i = 0; i < f->n_units; i++) f->units[i] = warm__get(&p, UNIT_BYTES);
     for (uint32_t i = 0; i < f->n_pieces; i++) {
         warm_slot_piece *x = &f->pieces[i];
         uint64_t *const fields[] = {&x->start, &x->n_units, &x->bytes, &x->sum, &x->window_bytes, &x->window_sum};
-        for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) *fields[k] = get(&p, 8);
+        for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) *fields[k] = warm__get(&p, 8);
     }
     for (uint32_t i = 0; i < f->n_snapshots; i++) {
         warm_slot_snapshot *x = &f->snapshots[i];
-        x->pos = get(&p, 8);
-        x->bytes = get(&p, 8);
-        x->sum = get(&p, 8);
-        x->prior = double_of(get(&p, 8));
+        x->pos = warm__get(&p, 8);
+        x->bytes = warm__get(&p, 8);
+        x->sum = warm__get(&p, 8);
+        x->prior = warm__double_of(warm__get(&p, 8));
     }
     int rc = read_text(&p, h->scope_bytes, &f->scope, err);
     if (!rc) rc = read_text(&p, h->adapters_bytes, &f->adapters, err);
@@ -275,7 +245,7 @@ int warm_slot_file_parse(const uint8_t *header, size_t n, uint64_t file_bytes, u
     if (rc) return rc;
     if (n != h.header_bytes) return damaged(err, "its header is cut off");
     const uint8_t *end = header + n - SUM_BYTES;
-    if (warm_xxh3(header, n - SUM_BYTES) != get(&end, SUM_BYTES)) return damaged(err, "the checksum of its header is wrong");
+    if (warm_xxh3(header, n - SUM_BYTES) != warm__get(&end, SUM_BYTES)) return damaged(err, "the checksum of its header is wrong");
     *out = h.f;
     rc = read_lists(out, &h, header + WARM_SLOT_HEAD_BYTES, err);
     if (!rc) rc = check_pieces(out, err);

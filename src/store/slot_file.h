@@ -28,8 +28,6 @@
 #include "warmslot/err.h"
 
 #define WARM_SLOT_FILE_VERSION 1u
-/* Of what state_save, window_save and snapshot_save of the engines write. Raised when bytes of the release before do not restore bit for bit. */
-#define WARM_STATE_LAYOUT 1u
 
 enum { WARM_SLOT_HEAD_BYTES = 108, WARM_SLOT_BLOCK_UNITS = 256, WARM_SLOT_PIECE_MIN = 16, WARM_SLOT_FINGERPRINT_BYTES = 32 };
 

@@ -3,7 +3,6 @@
  * store/slot_io.c - see slot_io.h. */
 #include "store/slot_io.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -17,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "store/io.h"
 
 #define TMP_PREFIX WARM_SLOT_IO_TMP
 #define TMP_SUFFIX ".tmp"
@@ -37,22 +37,20 @@ static bool is_tmp(const char *name) {
     return n > prefix + suffix && memcmp(name, TMP_PREFIX, prefix) == 0 && strcmp(name + n - suffix, TMP_SUFFIX) == 0;
 }
 
+static int sweep_one(void *ud, const char *name, uint64_t inode) {
+    int dir = *(const int *)ud;
+    (void)inode;
+    if (!is_tmp(name)) return 0;
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return 0;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) unlinkat(dir, name, 0);
+    close(fd);
+    return 0;
+}
+
 /* Removes what writers that died have left. */
 static void sweep(int dir) {
-    int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = copy < 0 ? NULL : fdopendir(copy);
-    if (!d) {
-        if (copy >= 0) close(copy);
-        return;
-    }
-    for (const struct dirent *e; (e = readdir(d));) {
-        if (!is_tmp(e->d_name)) continue;
-        int fd = openat(dir, e->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        if (fd < 0) continue;
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) unlinkat(dir, e->d_name, 0);
-        close(fd);
-    }
-    closedir(d);
+    (void)warm_io_system.list(&warm_io_system, dir, sweep_one, &dir);
 }
 
 /* A new, locked file. Another writer's sweep may remove it before it is locked: then there is another try. */
@@ -70,21 +68,17 @@ static int open_tmp(int dir, char name[TMP_NAME_MAX]) {
     return -1;
 }
 
-static bool write_all(int fd, const uint8_t *data, size_t n) {
-    while (n) {
-        ssize_t k = write(fd, data, n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return false;
-        data += k;
-        n -= (size_t)k;
-    }
+static bool write_part(int fd, uint64_t *at, const uint8_t *data, size_t n) {
+    if (warm_io_write_all(&warm_io_system, fd, *at, data, n)) return false;
+    *at += n;
     return true;
 }
 
 static bool write_file(int fd, const uint8_t *header, size_t n_header, const warm_slot_part *parts, size_t n_parts) {
-    if (!write_all(fd, header, n_header)) return false;
+    uint64_t at = 0;
+    if (!write_part(fd, &at, header, n_header)) return false;
     for (size_t i = 0; i < n_parts; i++)
-        if (!write_all(fd, parts[i].data, parts[i].bytes)) return false;
+        if (!write_part(fd, &at, parts[i].data, parts[i].bytes)) return false;
     return fsync(fd) == 0;
 }
 
@@ -118,18 +112,10 @@ int warm_slot_io_write(const char *dir, const char *name, const warm_slot_file *
 
 /* ---- reading ---- */
 
-/* WARM_ECORRUPT: the file ended before. */
 static int read_at(int fd, uint64_t offset, uint8_t *dst, size_t n, warm_err *err) {
-    while (n) {
-        ssize_t k = pread(fd, dst, n, (off_t)offset);
-        if (k < 0 && errno == EINTR) continue;
-        if (k < 0) return warm_err_set(err, WARM_EIO, "can't read it: %s", strerror(errno));
-        if (k == 0) return warm_err_set(err, WARM_ECORRUPT, "the file is damaged: it ends too early");
-        dst += k;
-        offset += (uint64_t)k;
-        n -= (size_t)k;
-    }
-    return 0;
+    int rc = warm_io_read_all(&warm_io_system, fd, offset, dst, n);
+    if (rc == WARM_ECORRUPT) return warm_err_set(err, rc, "the file is damaged: it ends too early");
+    return rc ? warm_err_set(err, rc, "can't read it: %s", strerror(errno)) : 0;
 }
 
 static int wrong_sum(warm_err *err, uint64_t offset) {
