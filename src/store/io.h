@@ -24,7 +24,7 @@ struct warm_io {
     int (*fsync)(const warm_io *io, int fd);
     int (*renameat)(const warm_io *io, int dir, const char *from, const char *to);
     int (*unlinkat)(const warm_io *io, int dir, const char *name);
-    /* Calls each for the names in a directory, until it returns other than 0; returns that, 0 at the end, or -1 where the list can't be read. */
+    /* Calls each for the names in a directory, until it returns other than 0 (and -1); returns that, 0 at the end, or -1. */
     int (*list)(const warm_io *io, int dir, int (*each)(void *ud, const char *name, uint64_t inode), void *ud);
 };
 extern const warm_io warm_io_system;
