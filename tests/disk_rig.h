@@ -153,10 +153,8 @@ static inline void rig_options(rig *r, unsigned n_threads, uint64_t limit) {
 static inline void rig_settle(rig *r) {
     warm_disk_stats st;
     warm_disk_poll(r->disk);
-    for (warm_disk_stats_get(r->disk, &st); st.scanning || st.n_pending; warm_disk_stats_get(r->disk, &st)) {
-        if (st.index_full) break;
-        if (r->o.readers && warm_disk_wait(r->disk, 1000000000)) {
-        }
+    for (warm_disk_stats_get(r->disk, &st); st.n_jobs; warm_disk_stats_get(r->disk, &st)) {
+        (void)warm_disk_wait(r->disk, 1000000000);
         warm_disk_poll(r->disk);
     }
 }

@@ -489,4 +489,5 @@ void warm_disk_stats_get(const warm_disk *d, warm_disk_stats *out) {
     out->limit_bytes = d->o.limit_bytes;
     out->index_bytes = d->index.held_bytes;
     out->n_entries = d->index.n_entries;
+    out->n_jobs = d->n_jobs;
 }

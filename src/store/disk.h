@@ -73,6 +73,7 @@ typedef struct warm_disk_stats {
     uint64_t lost_bytes; /* a part of them: files that could not be removed */
     size_t index_bytes;
     uint64_t n_entries; /* of any state */
+    uint64_t n_jobs;    /* all that has not come home */
     uint64_t n_pending; /* puts that are not done */
     uint64_t pending_bytes;
     uint64_t n_found, n_older, n_newer, n_unreadable; /* by the scan */
