@@ -27,6 +27,7 @@
 #include "llama/llama_engine.h"
 #include "llama/mkmodel.h"
 #include "sched/sched.h"
+#include "tools/check.h"
 #include "tools/replay.h"
 #include "warmslot/cache.h"
 #include "warmslot/store.h"
@@ -373,7 +374,8 @@ int main(int argc, char **argv) {
     if (strcmp(command, "serve") == 0) return serve(argc - 1, argv + 1);
     if (strcmp(command, "mkmodel") == 0) return warm_mkmodel_main(argc - 1, argv + 1);
     if (strcmp(command, "replay") == 0) return warm_replay_main(argc - 1, argv + 1);
+    if (strcmp(command, "check") == 0) return warm_check_main(argc - 1, argv + 1);
     char message[160];
-    snprintf(message, sizeof(message), "unknown command '%.80s': there are serve, mkmodel and replay", command);
+    snprintf(message, sizeof(message), "unknown command '%.80s': there are serve, mkmodel, replay and check", command);
     return usage(message);
 }

@@ -126,7 +126,8 @@ static void put_help(warm_buf *b, const warm_config *defaults) {
     warm_buf_puts(b,
                   "warmslot [serve] -m FILE [options]     serve a GGUF model over HTTP\n"
                   "warmslot mkmodel KIND OUT [options]    write a model with random weights (warmslot mkmodel --help)\n"
-                  "warmslot replay TRACE... [options]     what a trace of requests costs (warmslot replay --help)\n\n"
+                  "warmslot replay TRACE... [options]     what a trace of requests costs (warmslot replay --help)\n"
+                  "warmslot check DIR [--repair]          verify a cache directory (warmslot check --help)\n\n"
                   "Options are llama-server's. [NAME] is the environment variable of an option; the command line wins over it.\n");
     for (size_t i = 0; i < warm__opt_n_sections; i++) {
         const warm_opt_section *s = &warm__opt_sections[i];

@@ -189,11 +189,16 @@ static void put_free(warm__disk_job *j) {
     free(j);
 }
 
-static int may_put(warm_disk *d, const warm_disk_file *f) {
+static int may_put(warm_disk *d, const warm_disk_file *f, double rank) {
     const warm_disk_head *h = &f->head;
     if (d->stats.mode != WARM_DISK_READ_WRITE) return WARM_ENOTSUP;
-    const warm_disk_entry *there = warm__index_find(&d->index, h->kind, h->key);
-    if (there) return there->state == WARM_DISK_NEWER ? WARM_ENOTSUP : there->doomed ? WARM_EAGAIN : 1;
+    warm_disk_entry *there = warm__index_find(&d->index, h->kind, h->key);
+    if (there) {
+        if (there->state == WARM_DISK_NEWER) return WARM_ENOTSUP;
+        if (there->doomed) return WARM_EAGAIN;
+        warm__index_rank(&d->index, there, rank);
+        return 1;
+    }
     uint64_t pending = d->o.pending_bytes ? d->o.pending_bytes : default_pending;
     bool paused = d->stats.paused && warm_clock_now(d->o.clock) < d->pause_until;
     bool too_much = d->stats.n_pending && d->stats.pending_bytes + h->file_bytes > pending;
@@ -224,11 +229,12 @@ int warm_disk_put_take(warm_disk *d, warm_disk_file *f, const warm_disk_part *pa
     warm__disk_job *j = NULL;
     warm_disk_entry *e = NULL;
     if (!f->head.written_s) f->head.written_s = (uint64_t)warm__disk_now(d);
+    if (!d->o.ranked) rank = warm__disk_now(d);
     int rc = warm_disk_file_complete(f, NULL);
-    if (!rc) rc = may_put(d, f);
+    if (!rc) rc = may_put(d, f, rank);
     warm_disk_part *copy = rc ? NULL : warm_malloc(f->head.n_pieces * sizeof *copy);
     if (!rc && !copy) rc = WARM_ENOMEM;
-    if (!rc) rc = put_entry(d, &f->head, d->o.ranked ? rank : warm__disk_now(d), &e);
+    if (!rc) rc = put_entry(d, &f->head, rank, &e);
     if (rc) {
         d->stats.n_refused += rc == WARM_EFULL;
         free(copy);

@@ -110,7 +110,7 @@ uint32_t warm_disk_places(const warm_disk *d);
 /* Writes a file. f->head has kind, state, n_window, fingerprint, parent (but where start is 0), start, n_units, parent_at, positions, n_pieces,
  * piece_units, prior; pieces have their bytes; parts[0..n_pieces) is copied, the bytes it points to stay until done is called in a poll, once, with
  * 0 or WARM_E*. rank: what it is worth, next to the others (>= 0); not looked at unless ranked. *f is taken, also on failure.
- * Returns 0; 1: it is there already, or on its way (done is not called); WARM_EFULL: not worth the room, or none in the index; WARM_EAGAIN: not now
+ * Returns 0; 1: it is there already, or on its way, which counts as a use (done is not called); WARM_EFULL: not worth the room, or none in the index; WARM_EAGAIN: not now
  * (it is being scanned, too much is pending, over the write limit, the disk is full); WARM_ENOTSUP: nothing is written any more, or a newer
  * release has it; WARM_EINVAL, WARM_ENOMEM. */
 WARM_MUST_USE int warm_disk_put_take(warm_disk *d, warm_disk_file *f, const warm_disk_part *parts, double rank,
