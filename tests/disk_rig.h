@@ -38,7 +38,8 @@ typedef struct rig {
     int last;
 } rig;
 
-static uint64_t rig_now = 1000000000, rig_wall = 4000000000; /* later than any file */
+static _Atomic uint64_t rig_now = 1000000000;
+static uint64_t rig_wall = 4000000000; /* later than any file */
 
 static inline uint64_t rig_clock(void *ud) {
     (void)ud;

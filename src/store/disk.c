@@ -318,10 +318,11 @@ static void scan_ended(warm_disk *d, const warm__disk_job *j) {
         warm__disk_turn_off(d, j->rc == WARM_EIO ? strerror(j->why) : warm_strerror(j->rc));
         return;
     }
-    st->n_unreadable = d->scan ? warm_disk_scan_unreadable(d->scan) : 0;
-    warm_log_info("disk", "'%s' holds %llu files, %llu MiB; damaged %llu, older %llu, newer %llu, unreadable %llu", d->o.dir,
+    st->n_skipped = j->n_skipped;
+    warm_log_info("disk", "'%s' holds %llu files, %llu MiB; damaged %llu, older %llu, newer %llu", d->o.dir,
                   (unsigned long long)st->n_found, (unsigned long long)(st->used_bytes >> 20), (unsigned long long)st->n_damaged,
-                  (unsigned long long)st->n_older, (unsigned long long)st->n_newer, (unsigned long long)st->n_unreadable);
+                  (unsigned long long)st->n_older, (unsigned long long)st->n_newer);
+    if (st->n_skipped) write_no_more(d, "some of its files could not be looked at, and nobody knows how much room is left");
     if (!d->o.read_only && !make_room(d, INFINITY))
         warm_log_warn("disk", "'%s' is above its limit, with files that can't be removed", d->o.dir);
 }
@@ -343,7 +344,10 @@ static int take_in(warm_disk *d, const warm_disk_found *f) {
         int rc = warm__index_add(&d->index, &f->head, states[f->what], held, (double)f->modified_ns / 1e9, &e);
         if (rc) return rc;
         d->stats.used_bytes += held;
-        if (put_aside) warm__disk_put_aside(d, e);
+        if (f->unsized)
+            warm__disk_forget(d, e);
+        else if (put_aside)
+            warm__disk_put_aside(d, e);
     }
     d->stats.n_found += f->what == WARM_DISK_FOUND;
     d->stats.n_older += f->what == WARM_DISK_FOUND_OLDER;

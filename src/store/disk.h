@@ -76,7 +76,7 @@ typedef struct warm_disk_stats {
     uint64_t n_jobs;    /* all that has not come home */
     uint64_t n_pending; /* puts that are not done */
     uint64_t pending_bytes;
-    uint64_t n_found, n_older, n_newer, n_unreadable; /* by the scan */
+    uint64_t n_found, n_older, n_newer, n_skipped; /* by the scan */
     uint64_t n_written, written_bytes;
     uint64_t n_read, read_bytes; /* files; bytes of payload */
     uint64_t n_evicted, evicted_bytes;

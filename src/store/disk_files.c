@@ -322,7 +322,7 @@ struct warm_disk_scan {
     const warm_disk_dir *d;
     struct name *names;
     size_t n, cap, at;
-    uint64_t n_unreadable;
+    uint64_t n_skipped;
 };
 
 static bool is_tmp(const char *name) {
@@ -392,42 +392,43 @@ void warm_disk_scan_free(warm_disk_scan *s) {
     free(s);
 }
 
-uint64_t warm_disk_scan_unreadable(const warm_disk_scan *s) {
-    return s->n_unreadable;
+uint64_t warm_disk_scan_skipped(const warm_disk_scan *s) {
+    return s->n_skipped;
 }
 
-/* What a file is, by its head; WARM_EIO if that can't be read. */
-static int judge(const warm_disk_scan *s, const struct name *x, int fd, warm_disk_found *f) {
+/* Whether it is for want of something that there may be more of later. */
+static bool is_passing(int why) {
+    return why == EMFILE || why == ENFILE || why == ENOMEM;
+}
+
+/* What a file is, by its head. */
+static void judge(const warm_disk_scan *s, const struct name *x, int fd, warm_disk_found *f) {
     uint8_t first[WARM_DISK_HEAD_BYTES];
     size_t n = f->bytes < sizeof first ? (size_t)f->bytes : sizeof first;
     bool newer = false;
     int rc = warm_io_read_all(s->d->io, fd, 0, first, n);
-    if (rc == WARM_EIO) return rc;
+    if (rc) rc = ended(rc, &f->why);
     if (!rc) rc = warm_disk_head_read(first, n, f->bytes, &f->head, &newer, &f->why);
     if (!rc && !is_named(&f->head, (enum warm_disk_kind)x->kind, x->key)) rc = misnamed(&f->why);
     f->what = !rc                  ? WARM_DISK_FOUND
               : rc != WARM_ENOTSUP ? WARM_DISK_FOUND_BAD
               : newer              ? WARM_DISK_FOUND_NEWER
                                    : WARM_DISK_FOUND_OLDER;
-    return 0;
 }
 
-static bool look_at(warm_disk_scan *s, const struct name *x, int fd, const struct stat *st, warm_disk_found *f) {
-    *f = (warm_disk_found){.what = x->tmp ? WARM_DISK_FOUND_TMP : WARM_DISK_FOUND_ASIDE, .bytes = (uint64_t)st->st_size};
-    f->modified_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-    if (x->tmp) {
-        snprintf(f->name, sizeof f->name, "%s", x->tmp);
-        return true;
+/* fd -1: it can't be opened, f->why says why. */
+static void look_at(const warm_disk_scan *s, const struct name *x, int fd, const struct stat *st, warm_disk_found *f) {
+    f->what = x->tmp ? WARM_DISK_FOUND_TMP : x->aside ? WARM_DISK_FOUND_ASIDE : WARM_DISK_FOUND_BAD;
+    f->unsized = fd < 0;
+    if (!f->unsized) {
+        f->bytes = (uint64_t)st->st_size;
+        f->modified_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
     }
-    if (!x->aside && judge(s, x, fd, f)) {
-        s->n_unreadable++;
-        return false;
-    }
-    if (f->what != WARM_DISK_FOUND) {
-        f->head = (warm_disk_head){.kind = (enum warm_disk_kind)x->kind};
-        memcpy(f->head.key, x->key, sizeof f->head.key);
-    }
-    return true;
+    if (x->tmp) snprintf(f->name, sizeof f->name, "%s", x->tmp);
+    if (!f->unsized && f->what == WARM_DISK_FOUND_BAD) judge(s, x, fd, f);
+    if (f->what == WARM_DISK_FOUND) return;
+    f->head = (warm_disk_head){.kind = (enum warm_disk_kind)x->kind};
+    memcpy(f->head.key, x->key, sizeof f->head.key);
 }
 
 static int open_named(const warm_disk_scan *s, const struct name *x, struct stat *st, int *fd) {
@@ -442,20 +443,25 @@ static int open_named(const warm_disk_scan *s, const struct name *x, struct stat
 
 /* Some are opened, and asked for, before the first is waited for. */
 static void look_at_some(warm_disk_scan *s, size_t n, void (*each)(void *ud, const warm_disk_found *f), void *ud) {
-    int fds[SCAN_AHEAD];
-    struct stat st[SCAN_AHEAD];
+    struct {
+        int fd, rc, why;
+        struct stat st;
+    } open_files[SCAN_AHEAD];
     for (size_t i = 0; i < n; i++) {
-        int rc = open_named(s, &s->names[s->at + i], &st[i], &fds[i]);
-        if (rc) fds[i] = -1;
-        s->n_unreadable += rc == WARM_EIO;
-        if (!rc) (void)posix_fadvise(fds[i], 0, WARM_DISK_ALIGN, POSIX_FADV_WILLNEED);
+        open_files[i].fd = -1;
+        open_files[i].rc = open_named(s, &s->names[s->at + i], &open_files[i].st, &open_files[i].fd);
+        open_files[i].why = errno;
+        if (!open_files[i].rc) (void)posix_fadvise(open_files[i].fd, 0, WARM_DISK_ALIGN, POSIX_FADV_WILLNEED);
     }
     for (size_t i = 0; i < n; i++) {
-        warm_disk_found f;
-        if (fds[i] < 0) continue;
-        bool ok = look_at(s, &s->names[s->at + i], fds[i], &st[i], &f);
-        s->d->io->close(s->d->io, fds[i]);
-        if (ok) each(ud, &f);
+        warm_disk_found f = {.bytes = 0};
+        int rc = open_files[i].rc, fd = open_files[i].fd;
+        if (rc == WARM_EIO && is_passing(open_files[i].why)) s->n_skipped++;
+        if (rc && (rc != WARM_EIO || is_passing(open_files[i].why))) continue;
+        if (rc) warm_err_set(&f.why, rc, "can't open it: %s", strerror(open_files[i].why));
+        look_at(s, &s->names[s->at + i], fd, &open_files[i].st, &f);
+        if (fd >= 0) s->d->io->close(s->d->io, fd);
+        each(ud, &f);
     }
     s->at += n;
 }

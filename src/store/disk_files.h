@@ -85,7 +85,7 @@ void warm_disk_reader_close(warm_disk_reader *r);
 
 enum warm_disk_found_what {
     WARM_DISK_FOUND,       /* a head that is right */
-    WARM_DISK_FOUND_BAD,   /* damaged, cut off, or not of the name's kind and key; head: kind and key by its name */
+    WARM_DISK_FOUND_BAD,   /* damaged, cut off, unreadable, or not of the name's kind and key; head: kind and key by its name */
     WARM_DISK_FOUND_OLDER, /* of another format; head: kind and key by its name */
     WARM_DISK_FOUND_NEWER,
     WARM_DISK_FOUND_ASIDE, /* its name says that it was put aside */
@@ -96,6 +96,7 @@ typedef struct warm_disk_found {
     enum warm_disk_found_what what;
     warm_disk_head head;
     uint64_t bytes;
+    bool unsized;                    /* it can't be opened, and nobody knows how long it is */
     int64_t modified_ns;             /* since 1970 */
     char name[WARM_DISK_NAME_BYTES]; /* of a temporary file */
     warm_err why;                    /* where something is wrong */
@@ -106,9 +107,9 @@ typedef struct warm_disk_scan warm_disk_scan;
 WARM_MUST_USE int warm_disk_scan_new(const warm_disk_dir *d, warm_disk_scan **out);
 void warm_disk_scan_free(warm_disk_scan *s);
 /* Looks at the heads of the next files, at most max: each of all together once. Returns how many were looked at, 0 at the end. What is gone by
- * now, or is no regular file, is left out, and so is what can't be read, which is counted. */
+ * now, or is no regular file, is left out, and so is what there were no descriptors or memory for, which is counted. */
 size_t warm_disk_scan_next(warm_disk_scan *s, size_t max, void (*each)(void *ud, const warm_disk_found *f), void *ud);
-uint64_t warm_disk_scan_unreadable(const warm_disk_scan *s);
+uint64_t warm_disk_scan_skipped(const warm_disk_scan *s);
 WARM_MUST_USE int warm_disk_remove_name(const warm_disk_dir *d, const char *name);
 
 /* The room that a file takes. */

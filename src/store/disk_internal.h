@@ -46,6 +46,7 @@ struct warm__disk_job {
     /* scan: what a step has found; n_found 0 at the end */
     warm_disk_found *found;
     size_t n_found;
+    uint64_t n_skipped; /* at the end: of all */
 };
 
 struct warm_disk_read {

@@ -66,6 +66,13 @@ static void run_scan(warm__disk_job *j) {
     if (!rc && !d->scan) rc = warm_disk_scan_new(&d->dir, &d->scan);
     while (!rc && !j->n_found && !atomic_load(&d->closing) && warm_disk_scan_next(d->scan, WARM__DISK_SCAN_STEP, add_found, j)) {
     }
+    int why = errno;
+    if (!rc && !j->n_found) {
+        j->n_skipped = warm_disk_scan_skipped(d->scan);
+        warm_disk_scan_free(d->scan);
+        d->scan = NULL;
+    }
+    errno = why;
     finish(j, rc);
 }
 

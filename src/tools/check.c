@@ -108,7 +108,10 @@ static void look(void *ud, const warm_disk_found *f) {
         verify(c, f);
         break;
     case WARM_DISK_FOUND_BAD:
-        problem(c, f, &c->r->n_damaged, "damaged", f->why.text, true);
+        if (f->why.code == WARM_EIO)
+            problem(c, f, &c->r->n_unreadable, "unreadable", f->why.text, false);
+        else
+            problem(c, f, &c->r->n_damaged, "damaged", f->why.text, true);
         break;
     case WARM_DISK_FOUND_OLDER:
         problem(c, f, &c->r->n_older, "of an older format", f->why.text, true);
@@ -192,7 +195,7 @@ int warm_check(const char *dir, bool repair, FILE *out, warm_check_result *r, wa
     }
     while (warm_disk_scan_next(scan, STEP, look, c)) {
     }
-    r->n_unreadable += warm_disk_scan_unreadable(scan);
+    r->n_unreadable += warm_disk_scan_skipped(scan);
     rc = c->rc ? warm_err_set(err, c->rc, "out of memory") : 0;
     if (!rc) count_orphans(c);
     if (!rc) print_summary(c);

@@ -100,7 +100,7 @@ static const warm_io bad_io = {bad_openat,    bad_close,     bad_pread,    bad_p
 
 /* What was acknowledged, in memory that outlives a process that is killed. */
 static struct {
-    uint32_t n_ok;
+    uint32_t n_ok, last;
     bool ok[N_FILES];
 } * promised;
 
@@ -114,6 +114,7 @@ static void put_done(void *ud, int rc) {
     if (!rc) {
         promised->ok[p->i] = true;
         promised->n_ok++;
+        promised->last = p->i;
     }
     free(p->bytes);
     free(p);
@@ -237,6 +238,7 @@ static void check_after(rig *r, bool killed) {
         }
         size_t least = n_promised < ROOM - 3 ? n_promised : ROOM - 3;
         assert_true(n_there + 1 >= least);
+        if (promised->ok[promised->last]) assert_non_null(find(r, promised->last));
     }
     for (uint32_t i = 0; i < N_FILES; i++) put(r, i);
     rig_settle(r);
