@@ -4,6 +4,7 @@
 #include "disk_rig.h"
 
 #include "base/hash.h"
+#include "store/disk_internal.h"
 
 static void path_of(const rig *r, uint64_t conversation, enum warm_disk_kind kind, size_t n, char out[200]) {
     uint8_t key[WARM_DISK_KEY_BYTES];
@@ -488,6 +489,7 @@ static void any_order_of_calls(void **state) {
         assert_true(stats(&r).used_bytes <= 25 * held);
         if (i % 50) continue;
         rig_settle(&r);
+        warm__index_check(&r.disk->index);
         assert_true(rig_bytes(&r) <= 25 * held);
     }
     rig_settle(&r);
