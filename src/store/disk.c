@@ -216,7 +216,11 @@ static int put_entry(warm_disk *d, const warm_disk_head *h, double rank, warm_di
     int rc = warm__index_add(&d->index, h, WARM_DISK_WRITING, held, rank, out);
     if (rc) return rc;
     d->stats.used_bytes += held;
-    rc = make_room(d, rank) ? 0 : WARM_EFULL;
+    if (!make_room(d, rank)) {
+        /* What is on its way to the disk can go for it later. */
+        rc = !warm__index_victim(&d->index) && d->stats.n_pending ? WARM_EAGAIN : WARM_EFULL;
+        d->stats.n_deferred += rc == WARM_EAGAIN;
+    }
     if (rc) {
         d->stats.used_bytes -= held;
         warm__index_remove(&d->index, *out);

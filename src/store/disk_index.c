@@ -200,7 +200,8 @@ static bool linked(const warm_disk_entry *e) {
 static bool evictable(const warm_disk_index *x, const warm_disk_entry *e) {
     if (e->pins || e->state == WARM_DISK_WRITING || e->state == WARM_DISK_NEWER) return false;
     if (e->kind != WARM_DISK_CELLS || e->state == WARM_DISK_BAD) return true;
-    return find_parent(x, e->key) < 0 && !warm__index_find(x, WARM_DISK_ROWS, e->key);
+    const warm_disk_entry *rows = warm__index_find(x, WARM_DISK_ROWS, e->key);
+    return find_parent(x, e->key) < 0 && !(rows && linked(rows));
 }
 
 /* The heap has room for every entry, so this can't fail. */

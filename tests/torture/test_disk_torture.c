@@ -4,7 +4,7 @@
  * the N-th that changes something; and files with a bit flipped in every region. Then the directory is opened again.
  *
  * Whatever was said to be written is there, right to the byte; whatever is there is right; the files are within the limit at each call; nothing
- * is left in the budget. */
+ * is left in the budget. And for a power cut: no file gets its name before it is synced, and none is promised before its name is. */
 #include "disk_rig.h"
 
 #include <errno.h>
@@ -24,6 +24,14 @@ static struct {
     const char *dir;
     uint64_t limit, n_failed, n_shortened;
 } faults;
+
+/* What a power cut would take: files that were written to since they were synced, by their descriptors, and new names. */
+enum { FDS = 1024 };
+static struct {
+    bool dirty[FDS];
+    char name[FDS][WARM_DISK_NAME_BYTES];
+    size_t n_names;
+} unsafe;
 
 static void check_limit(void) {
     rig r = {0};
@@ -55,7 +63,13 @@ static size_t shorter(size_t n) {
 }
 
 static int bad_openat(const warm_io *io, int dir, const char *name, int flags, mode_t mode) {
-    return fault(flags & O_CREAT) ? -1 : warm_io_system.openat(io, dir, name, flags, mode);
+    int fd = fault(flags & O_CREAT) ? -1 : warm_io_system.openat(io, dir, name, flags, mode);
+    assert_true(fd < FDS);
+    if (fd >= 0) {
+        unsafe.dirty[fd] = false;
+        snprintf(unsafe.name[fd], sizeof unsafe.name[fd], "%s", flags & O_EXCL ? name : "");
+    }
+    return fd;
 }
 
 static int bad_close(const warm_io *io, int fd) {
@@ -68,6 +82,7 @@ static ssize_t bad_pread(const warm_io *io, int fd, void *p, size_t n, uint64_t 
 }
 
 static ssize_t bad_pwrite(const warm_io *io, int fd, const void *p, size_t n, uint64_t at) {
+    unsafe.dirty[fd] = true;
     /* A disk that fills up takes a part first. */
     if (fault(true)) return faults.n % 2 ? -1 : warm_io_system.pwrite(io, fd, p, n / 3, at) < 0 ? -1 : (errno = faults.why, -1);
     return warm_io_system.pwrite(io, fd, p, shorter(n), at);
@@ -77,14 +92,27 @@ static int bad_fstat(const warm_io *io, int fd, struct stat *st) {
     return fault(false) ? -1 : warm_io_system.fstat(io, fd, st);
 }
 
+/* Nothing here outlives the machine, so nothing has to be waited for. */
 static int bad_fdatasync(const warm_io *io, int fd) {
     (void)io;
+    if (fault(true)) return -1;
+    unsafe.dirty[fd] = false;
+    return 0;
+}
+
+static int bad_fsync(const warm_io *io, int fd) {
+    (void)io;
     (void)fd;
-    return fault(true) ? -1 : 0;
+    if (fault(true)) return -1;
+    unsafe.n_names = 0;
+    return 0;
 }
 
 static int bad_renameat(const warm_io *io, int dir, const char *from, const char *to) {
-    return fault(true) ? -1 : warm_io_system.renameat(io, dir, from, to);
+    if (fault(true)) return -1;
+    for (int fd = 0; fd < FDS; fd++) assert_false(unsafe.dirty[fd] && strcmp(unsafe.name[fd], from) == 0);
+    unsafe.n_names += strstr(to, ".bad") == NULL;
+    return warm_io_system.renameat(io, dir, from, to);
 }
 
 static int bad_unlinkat(const warm_io *io, int dir, const char *name) {
@@ -95,8 +123,8 @@ static int bad_list(const warm_io *io, int dir, int (*each)(void *ud, const char
     return fault(false) ? -1 : warm_io_system.list(io, dir, each, ud);
 }
 
-static const warm_io bad_io = {bad_openat,    bad_close,     bad_pread,    bad_pwrite,   bad_fstat,
-                               bad_fdatasync, bad_fdatasync, bad_renameat, bad_unlinkat, bad_list};
+static const warm_io bad_io = {bad_openat,    bad_close, bad_pread,    bad_pwrite,   bad_fstat,
+                               bad_fdatasync, bad_fsync, bad_renameat, bad_unlinkat, bad_list};
 
 /* What was acknowledged, in memory that outlives a process that is killed. */
 static struct {
@@ -112,6 +140,7 @@ struct put {
 static void put_done(void *ud, int rc) {
     struct put *p = ud;
     if (!rc) {
+        assert_int_equal(unsafe.n_names, 0);
         promised->ok[p->i] = true;
         promised->n_ok++;
         promised->last = p->i;
@@ -213,6 +242,7 @@ static void begin(rig *r) {
     faults.dir = r->dir;
     faults.limit = limit();
     memset(promised, 0, sizeof *promised);
+    memset(&unsafe, 0, sizeof unsafe);
 }
 
 /* All that is there is right, and there are at least as many files as the promised ones that room was not needed for. */
@@ -240,8 +270,10 @@ static void check_after(rig *r, bool killed) {
         assert_true(n_there + 1 >= least);
         if (promised->ok[promised->last]) assert_non_null(find(r, promised->last));
     }
-    for (uint32_t i = 0; i < N_FILES; i++) put(r, i);
-    rig_settle(r);
+    for (uint32_t i = 0; i < N_FILES; i++) {
+        put(r, i);
+        rig_settle(r);
+    }
     assert_non_null(find(r, N_FILES - 1));
     assert_int_equal(rig_read(r, find(r, N_FILES - 1)), 0);
     rig_close(r);

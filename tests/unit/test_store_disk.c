@@ -283,6 +283,20 @@ static void the_owner_can_say_what_is_worth_more(void **state) {
     rig_close(&r);
 }
 
+static void what_is_on_its_way_keeps_its_room(void **state) {
+    rig r;
+    uint64_t held = warm_disk_held(4096 + 256 * 20);
+    rig_open(&r, threads_of(state), 2 * held);
+    for (uint64_t k = 1; k < 3; k++) assert_int_equal(rig_put(&r, k, WARM_DISK_CELLS, 512, 256, 20), 0);
+    assert_int_equal(rig_put(&r, 3, WARM_DISK_CELLS, 512, 256, 20), WARM_EAGAIN);
+    assert_null(rig_find(&r, 3, WARM_DISK_CELLS, 768));
+    rig_settle(&r);
+    rig_must_put(&r, 3, 512, 256, 20);
+    assert_null(rig_find(&r, 1, WARM_DISK_CELLS, 768));
+    assert_int_equal(rig_put(&r, 4, WARM_DISK_CELLS, 512, 256, 100), WARM_EFULL); /* larger than all there is */
+    rig_close(&r);
+}
+
 static void a_smaller_limit_is_kept_from_the_start(void **state) {
     rig r;
     uint64_t held = warm_disk_held(4096 + 256 * 20);
@@ -517,6 +531,7 @@ int main(void) {
         EACH(the_least_recently_used_goes_first),
         EACH(a_block_stays_as_long_as_others_go_on_from_it),
         EACH(the_owner_can_say_what_is_worth_more),
+        EACH(what_is_on_its_way_keeps_its_room),
         EACH(a_smaller_limit_is_kept_from_the_start),
         EACH(one_writes_and_others_read),
         EACH(what_is_only_read_is_not_changed),
