@@ -39,16 +39,16 @@ typedef struct rig {
 } rig;
 
 static _Atomic uint64_t rig_now = 1000000000;
-static uint64_t rig_wall = 4000000000; /* later than any file */
+static int64_t rig_wall = 1700000000000000000;
 
 static inline uint64_t rig_clock(void *ud) {
     (void)ud;
     return rig_now += 1000;
 }
 
-static inline int64_t rig_seconds(void *ud) {
+static inline int64_t rig_wall_ns(void *ud) {
     (void)ud;
-    return (int64_t)rig_wall++;
+    return rig_wall += 1000000;
 }
 
 static const warm_clock rig_time = {rig_clock, NULL};
@@ -148,7 +148,7 @@ static inline void rig_options(rig *r, unsigned n_threads, uint64_t limit) {
                                .writer = r->writer,
                                .readers = r->readers,
                                .clock = &rig_time,
-                               .now_s = rig_seconds};
+                               .now_ns = rig_wall_ns};
 }
 
 static inline void rig_settle(rig *r) {

@@ -23,11 +23,15 @@ static const double day_ns = 86400e9;
 
 /* ---- what it is worth, and what may be done ---- */
 
-double warm__disk_now(const warm_disk *d) {
-    if (d->o.now_s) return (double)d->o.now_s(d->o.ud);
+static int64_t since_1970_ns(const warm_disk *d) {
     struct timespec t;
+    if (d->o.now_ns) return d->o.now_ns(d->o.ud);
     clock_gettime(CLOCK_REALTIME, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+double warm__disk_now(const warm_disk *d) {
+    return (double)since_1970_ns(d);
 }
 
 void warm__disk_rate(double *rate, uint64_t bytes, uint64_t ns) {
@@ -232,7 +236,7 @@ int warm_disk_put_take(warm_disk *d, warm_disk_file *f, const warm_disk_part *pa
                        void *ud) {
     warm__disk_job *j = NULL;
     warm_disk_entry *e = NULL;
-    if (!f->head.written_s) f->head.written_s = (uint64_t)warm__disk_now(d);
+    f->head.written_ns = (uint64_t)since_1970_ns(d);
     if (!d->o.ranked) rank = warm__disk_now(d);
     int rc = warm_disk_file_complete(f, NULL);
     if (!rc) rc = may_put(d, f, rank);
@@ -345,7 +349,9 @@ static int take_in(warm_disk *d, const warm_disk_found *f) {
                                          : warm__index_find(&d->index, f->head.kind, f->head.key) != NULL)
         return 0;
     if (!(d->o.read_only && f->what != WARM_DISK_FOUND)) {
-        int rc = warm__index_add(&d->index, &f->head, states[f->what], held, (double)f->modified_ns / 1e9, &e);
+        /* Whatever clock it was written by, it is no younger than what is used from now on. */
+        double now = warm__disk_now(d), written = (double)f->head.written_ns;
+        int rc = warm__index_add(&d->index, &f->head, states[f->what], held, written < now ? written : now, &e);
         if (rc) return rc;
         d->stats.used_bytes += held;
         if (f->unsized)

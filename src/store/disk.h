@@ -3,8 +3,8 @@
  * store/disk.h - the disk tier: blocks, window rows and snapshots in a directory, that survive restarts and kill -9.
  *
  * The owner's thread asks and never waits: files are written by the writer's thread, read by the readers', and what they have done comes home in
- * warm_disk_poll. The index (disk_index.h) is built by the writer's thread before it writes anything: what was found can be read at once, what is to
- * be written has to wait until all is found, because only then the room that is left is known.
+ * warm_disk_poll. The index (disk_index.h) is made of what the writer's thread finds before it writes anything: what was found can be read at
+ * once, what is to be written has to wait until all is found, because only then the room that is left is known.
  *
  * Writing goes through one list in the order in which it was asked for, and what makes room for a file comes before it; so what is on the disk is
  * within the limit at every moment, temporary files included. Files are written in batches: all of a batch are on their way to the disk before the
@@ -43,7 +43,7 @@ typedef struct warm_disk_options {
     warm_budget *budget;           /* borrowed; for the index */
     warm_worker *writer, *readers; /* borrowed; the writer has at most one thread */
     const warm_clock *clock;       /* monotonic */
-    int64_t (*now_s)(void *ud);    /* seconds since 1970; NULL = the system's */
+    int64_t (*now_ns)(void *ud);   /* since 1970; NULL = the system's */
     void (*wake)(void *ud);        /* [any] called when something has come home; NULL = nobody needs it */
     void *ud;
     const warm_io *io; /* NULL = the system's */

@@ -420,10 +420,7 @@ static void judge(const warm_disk_scan *s, const struct name *x, int fd, warm_di
 static void look_at(const warm_disk_scan *s, const struct name *x, int fd, const struct stat *st, warm_disk_found *f) {
     f->what = x->tmp ? WARM_DISK_FOUND_TMP : x->aside ? WARM_DISK_FOUND_ASIDE : WARM_DISK_FOUND_BAD;
     f->unsized = fd < 0;
-    if (!f->unsized) {
-        f->bytes = (uint64_t)st->st_size;
-        f->modified_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-    }
+    if (!f->unsized) f->bytes = (uint64_t)st->st_size;
     if (x->tmp) snprintf(f->name, sizeof f->name, "%s", x->tmp);
     if (!f->unsized && f->what == WARM_DISK_FOUND_BAD) judge(s, x, fd, f);
     if (f->what == WARM_DISK_FOUND) return;

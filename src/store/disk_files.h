@@ -97,7 +97,6 @@ typedef struct warm_disk_found {
     warm_disk_head head;
     uint64_t bytes;
     bool unsized;                    /* it can't be opened, and nobody knows how long it is */
-    int64_t modified_ns;             /* since 1970 */
     char name[WARM_DISK_NAME_BYTES]; /* of a temporary file */
     warm_err why;                    /* where something is wrong */
 } warm_disk_found;

@@ -220,7 +220,8 @@ void warm_disk_file_write(const warm_disk_file *f, uint8_t *out) {
     p = warm__put_bytes(p, h->fingerprint, sizeof h->fingerprint);
     p = warm__put_bytes(p, h->parent, sizeof h->parent);
     p = warm__put_bytes(p, h->key, sizeof h->key);
-    const uint64_t longs[] = {h->start, h->n_units, h->parent_at, h->first_pos, h->last_pos, warm__bits_of(h->prior), h->written_s};
+    const uint64_t longs[] = {h->start,     h->n_units, h->parent_at, h->first_pos, h->last_pos, warm__bits_of(h->prior),
+                              h->written_ns};
     for (size_t i = 0; i < sizeof longs / sizeof *longs; i++) p = warm__put(p, longs[i], 8);
     const uint32_t ints[] = {h->n_pieces, h->piece_units, h->scope_bytes, h->adapters_bytes, h->build_bytes, h->backend_bytes};
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) p = warm__put(p, ints[i], 4);
@@ -255,7 +256,7 @@ static void read_fields(const uint8_t *p, warm_disk_head *h) {
     warm__get_bytes(&p, h->parent, sizeof h->parent);
     warm__get_bytes(&p, h->key, sizeof h->key);
     uint64_t prior;
-    uint64_t *const longs[] = {&h->start, &h->n_units, &h->parent_at, &h->first_pos, &h->last_pos, &prior, &h->written_s};
+    uint64_t *const longs[] = {&h->start, &h->n_units, &h->parent_at, &h->first_pos, &h->last_pos, &prior, &h->written_ns};
     for (size_t i = 0; i < sizeof longs / sizeof *longs; i++) *longs[i] = warm__get(&p, 8);
     h->prior = warm__double_of(prior);
     uint32_t *const ints[] = {&h->n_pieces,       &h->piece_units, &h->scope_bytes,

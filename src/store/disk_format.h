@@ -67,8 +67,8 @@ typedef struct warm_disk_head {
     uint64_t first_pos, last_pos;        /* positions of the first and the last unit held */
     uint32_t n_pieces, piece_units;      /* each piece has that many units but for the last; 0 in a snapshot */
     uint16_t sketch[WARM_DISK_SKETCH];
-    double prior;       /* of a snapshot, as in warm_cache_snapshot_commit; 0 otherwise */
-    uint64_t written_s; /* since 1970 */
+    double prior;        /* of a snapshot, as in warm_cache_snapshot_commit; 0 otherwise */
+    uint64_t written_ns; /* since 1970 */
     uint32_t scope_bytes, adapters_bytes, build_bytes, backend_bytes;
     uint64_t header_bytes, file_bytes, body_sum;
 } warm_disk_head;

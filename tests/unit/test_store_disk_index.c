@@ -31,7 +31,7 @@ static void head_of(uint64_t i, warm_disk_head *h) {
 static bool is_needed(const struct known *all, uint64_t i) {
     if (all[i].head.kind != WARM_DISK_CELLS) return false;
     for (uint64_t k = 0; k < N; k++) {
-        if (!all[k].e || all[k].e->state == WARM_DISK_BAD) continue;
+        if (!all[k].e || all[k].e->state == WARM_DISK_BAD || all[k].e->state == WARM_DISK_NEWER) continue;
         if (memcmp(all[k].head.parent, all[i].head.key, WARM_DISK_KEY_BYTES) == 0) return true;
         if (all[k].head.kind == WARM_DISK_ROWS && memcmp(all[k].head.key, all[i].head.key, WARM_DISK_KEY_BYTES) == 0) return true;
     }
