@@ -7,6 +7,18 @@ install(DIRECTORY ${engine_lib_dir}/ DESTINATION lib/warmslot
   FILES_MATCHING PATTERN "libllama*.so*" PATTERN "libggml*.so*" PATTERN "libllama-server*" EXCLUDE)
 install(DIRECTORY ${engine_data_dir}/ DESTINATION share/warmslot/models
   FILES_MATCHING PATTERN "ggml-vocab-*.gguf" PATTERN "*.jinja")
+# What the program says about itself, as other programs find it.
+install(CODE [[
+  foreach(page "--help-man share/man/man1 warmslot.1" "--completion-bash share/bash-completion/completions warmslot")
+    separate_arguments(page)
+    list(GET page 0 option)
+    list(GET page 1 folder)
+    list(GET page 2 name)
+    set(folder "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/${folder}")
+    file(MAKE_DIRECTORY "${folder}")
+    execute_process(COMMAND "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/bin/warmslot" ${option} OUTPUT_FILE "${folder}/${name}" COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
+]])
 # The libraries of a llama.cpp build look in its build directory; the packages' already look beside themselves.
 if(WARMSLOT_LLAMA)
   install(CODE [[

@@ -242,6 +242,11 @@ static int open_http(server *s, warm_err *err) {
                                   .timeout_s = c->timeout_s,
                                   .api_keys = c->api_keys,
                                   .n_api_keys = c->n_api_keys,
+                                  .reuse_port = c->reuse_port,
+                                  .cors_origins = c->cors_origins,
+                                  .cors_methods = c->cors_methods,
+                                  .cors_headers = c->cors_headers,
+                                  .cors_no_credentials = !c->cors_credentials,
                                   .error_body = warm_api_error_body};
     int rc = warm_http_new(&ho, &s->http, err);
     if (rc) return rc;

@@ -104,6 +104,7 @@ void warm_call_start(warm_api *api, warm_http_request *req, const warm_call *fie
     *c = *fields;
     c->api = api;
     c->req = req;
+    c->key = warm_http_key(req);
     c->body = copy;
     c->body_len = len;
     atomic_init(&c->refs, 2); /* the loop's and the job's */

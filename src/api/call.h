@@ -30,7 +30,8 @@ struct warm_call {
     atomic_uint refs;
     atomic_bool gone; /* nobody waits for the answer any more */
     warm_http_request *req;
-    char *body; /* malloc'ed; NUL-terminated behind body_len. work may take it */
+    const char *key; /* the API key that was used, or NULL; the server's own string */
+    char *body;      /* malloc'ed; NUL-terminated behind body_len. work may take it */
     size_t body_len;
     /* [pool] Writes answer (a JSON body) and returns 0, or WARM_E* with err, or WARM_CALL_PENDING. */
     int (*work)(warm_call *c, warm_err *err);

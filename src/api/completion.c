@@ -381,7 +381,8 @@ static int work(warm_call *call, warm_err *err) {
                                .n_slots = api->n_slots,
                                .kind = c->kind,
                                .slot_n_ctx = warm__slot_n_ctx(api),
-                               .spm_infill = api->config->spm_infill};
+                               .spm_infill = api->config->spm_infill,
+                               .tenant = api->config->isolate_keys ? c->call.key : NULL};
     warm_prompts prompts = {0};
     int rc = warm_parse_completion(&scope, call->body, call->body_len, &c->params, &prompts, err);
     free(call->body);

@@ -156,6 +156,19 @@ static int check_against_scope(const warm_params_scope *s, warm_params *p, warm_
     return 0;
 }
 
+/* A tenant has no line break, so whatever the body's salt is, it never makes the salt of another one. */
+static int add_tenant(const char *tenant, warm_params *p, warm_err *err) {
+    const char *salt = p->salt ? p->salt : "";
+    size_t n = strlen(tenant), n_salt = strlen(salt);
+    p->own_salt = warm_malloc(n + 1 + n_salt + 1);
+    if (!p->own_salt) return warm_err_set(err, WARM_ENOMEM, "out of memory while reading the request");
+    memcpy(p->own_salt, tenant, n);
+    p->own_salt[n] = '\n';
+    memcpy(p->own_salt + n + 1, salt, n_salt + 1);
+    p->salt = p->own_salt;
+    return 0;
+}
+
 int warm_params_parse(const warm_params_scope *s, warm_jv *root_take, warm_params *out, warm_err *err) {
     *out = (warm_params){
         .kind = s->kind == WARM_API_INFILL ? WARM_API_NATIVE : s->kind,
@@ -175,6 +188,7 @@ int warm_params_parse(const warm_params_scope *s, warm_jv *root_take, warm_param
     int rc = read_fields(out, err);
     if (!rc) rc = warm__params_special(s, out, err);
     if (!rc) rc = check_against_scope(s, out, err);
+    if (!rc && s->tenant) rc = add_tenant(s->tenant, out, err);
     if (rc) warm_params_deinit(out);
     return rc;
 }
@@ -204,6 +218,7 @@ void warm_params_trim(warm_params *p) {
 void warm_params_deinit(warm_params *p) {
     free(p->own_stop);
     free(p->template_stops);
+    free(p->own_salt);
     free(p->response_fields);
     free(p->logit_bias);
     free(p->lora);

@@ -39,6 +39,7 @@ typedef struct warm_params_scope {
     enum warm_api_kind kind;
     uint32_t slot_n_ctx; /* infill: the context that a prompt is made for */
     bool spm_infill;     /* infill: the suffix stands first */
+    const char *tenant;  /* state is shared only with requests of the same one, without a line break; NULL: there are none */
 } warm_params_scope;
 
 typedef struct warm_params {
@@ -50,12 +51,13 @@ typedef struct warm_params {
     const char *const *stop; /* the body's, or the server's own; and the chat template's */
     const char **response_fields;
     size_t n_stop, n_response_fields;
-    const char *salt;
-    warm_lora *lora; /* owned; which adapters the request asks for, NULL: it does not say */
+    const char *salt; /* the tenant and the body's; NULL: neither */
+    warm_lora *lora;  /* owned; which adapters the request asks for, NULL: it does not say */
     size_t n_lora;
     warm_jv *root;               /* the body: owns every string above */
     const char **own_stop;       /* the array behind stop, if it is not the server's */
     char *template_stops;        /* strings of it */
+    char *own_salt;              /* what salt is where there is a tenant */
     warm_logit_bias *logit_bias; /* the same */
 } warm_params;
 

@@ -96,6 +96,7 @@ static void write_model(warm_json *j, const warm_api *api) {
     warm_json_arr_end(j);
     warm_json_key(j, "tags");
     warm_json_arr(j);
+    for (size_t i = 0; i < api->config->n_tags; i++) warm_json_str(j, api->config->tags[i]);
     warm_json_arr_end(j);
     warm_json_kstr(j, "object", "model");
     warm_json_kint(j, "created", time(NULL));

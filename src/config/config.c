@@ -73,6 +73,7 @@ int warm__push(warm_opt_parse *p, const char ***list, size_t *count, const char 
 
 void warm_config_free(warm_config *c) {
     free(c->aliases);
+    free(c->tags);
     free(c->hosts);
     free(c->api_keys);
     free(c->stop);
@@ -396,6 +397,8 @@ static int finish(reader *r) {
         int rc = warm__set_host(&r->p, "127.0.0.1");
         if (rc) return rc;
     }
+    if (!r->action && c->isolate_keys && !c->n_api_keys)
+        return warm_err_set(r->p.err, WARM_EINVAL, "--cache-isolation key: there are no keys, give --api-key or --api-key-file");
     for (size_t i = 0; r->p.escape && i < c->sampling.n_dry_breakers; i++) unescape((char *)c->sampling.dry_breakers[i]);
     return build_engine_argv(r);
 }
@@ -410,6 +413,10 @@ void warm__config_defaults(warm_config *c) {
         .cache_policy = "value",
         .port = 8080,
         .api_prefix = "",
+        .cors_origins = "*",
+        .cors_methods = "GET, POST, DELETE, OPTIONS",
+        .cors_headers = "*",
+        .cors_credentials = true,
         .timeout_s = 3600,
         .threads_http = -1,
         .sse_ping_interval_s = 30,

@@ -49,6 +49,8 @@ typedef struct warm_config {
     const char *alias;    /* the first of --alias, NULL = none */
     const char **aliases; /* all of them */
     size_t n_aliases;
+    const char **tags;
+    size_t n_tags;
     const char *chat_template;      /* source text (of the file too) or built-in name, NULL = the model's */
     const char *chat_template_file; /* where chat_template was read from, NULL if it was not */
     /* slots and cache */
@@ -60,14 +62,18 @@ typedef struct warm_config {
     double slice_ms; /* --cache-slice-ms */
     double prefill_slice_ms;
     const char *cache_policy; /* a name the cache knows: main looks it up */
+    bool isolate_keys;        /* --cache-isolation key; then there are keys */
     /* server */
     const char **hosts;
     size_t n_hosts;
     int port;
+    bool reuse_port;
     const char *api_prefix;
     const char **api_keys; /* --api-key (comma list), --api-key-file */
     size_t n_api_keys;
     int timeout_s, threads_http, sse_ping_interval_s; /* threads_http < 1: as the machine has cores; ping < 1: none */
+    const char *cors_origins, *cors_methods, *cors_headers;
+    bool cors_credentials;
     bool metrics, slots, props;
     const char *slot_save_path; /* an existing directory, NULL = slots are not saved */
     bool spm_infill;
@@ -95,6 +101,7 @@ enum warm_config_result {
     WARM_CONFIG_VERSION,
     WARM_CONFIG_COMPLETION,
     WARM_CONFIG_HELP_MD,
+    WARM_CONFIG_HELP_MAN,
     WARM_CONFIG_DEVICES
 };
 
@@ -102,7 +109,7 @@ enum warm_config_result {
  * environ. A model is not required here. Nothing of argv or env is referred to afterwards. */
 WARM_MUST_USE int warm_config_parse(int argc, char **argv, char **env, warm_config *out, warm_err *err);
 void warm_config_free(warm_config *c);
-/* The text for WARM_CONFIG_HELP, _COMPLETION or _HELP_MD, made from the table. Malloc'ed, NULL without memory. */
+/* The text for WARM_CONFIG_HELP, _COMPLETION, _HELP_MD or _HELP_MAN, made from the table. Malloc'ed, NULL without memory. */
 char *warm_config_text(int what, size_t *len);
 
 #endif

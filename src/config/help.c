@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * config/help.c - the option table as text: --help, docs/flags.md, and the shell completion.
+ * config/help.c - the option table as text: --help, docs/flags.md, the manual page, and the shell completion.
  *
  * Defaults are read from warm__config_defaults, not written twice. Options without effect are listed at the end of each section, under
  * their reason, so that the ones that matter can be seen. Threads: none. */
@@ -182,6 +182,68 @@ static void put_markdown(warm_buf *b, const warm_config *defaults) {
     }
 }
 
+/* ---- the manual page ---- */
+
+/* Text as roff takes it: no escapes, and - where - is meant. */
+static void put_roff(warm_buf *b, const char *text) {
+    for (; *text; text++) {
+        if (*text == '\\')
+            warm_buf_puts(b, "\\e");
+        else if (*text == '-')
+            warm_buf_puts(b, "\\-");
+        else
+            warm_buf_putc(b, *text);
+    }
+}
+
+static void put_roff_names(warm_buf *b, const warm_opt *o) {
+    char name[OPT_NAME_MAX];
+    const char *lists[] = {o->names, o->off};
+    const char *lead = "";
+    for (size_t i = 0; i < 2; i++)
+        for (const char *l = lists[i]; (l = warm__opt_next(l, name)); lead = ", ") {
+            warm_buf_printf(b, "%s\\fB", lead);
+            put_roff(b, name);
+            warm_buf_puts(b, "\\fR");
+        }
+}
+
+/* The tag stands behind a \& so that no name or value of it begins a request. */
+static void put_roff_option(warm_buf *b, const warm_config *defaults, const warm_opt *o) {
+    warm_buf_puts(b, ".TP\n\\&");
+    put_roff_names(b, o);
+    if (o->hint) {
+        warm_buf_puts(b, " \\fI");
+        put_roff(b, o->hint);
+        warm_buf_puts(b, "\\fR");
+    }
+    warm_buf_puts(b, "\n\\&");
+    if (o->class_ == OPT_REFUSED) warm_buf_puts(b, "Refused: ");
+    if (o->class_ == OPT_IGNORED) warm_buf_puts(b, "No effect: ");
+    put_roff(b, o->help);
+    if (o->class_ == OPT_OURS) put_default(b, defaults, o);
+    if (o->env) warm_buf_printf(b, " [%s]", o->env);
+    warm_buf_putc(b, '\n');
+}
+
+static void put_man(warm_buf *b, const warm_config *defaults) {
+    warm_buf_puts(
+        b, ".TH WARMSLOT 1\n.SH NAME\nwarmslot \\- serves a GGUF model over HTTP, and never computes a prompt twice\n"
+           ".SH SYNOPSIS\n\\fBwarmslot\\fR [\\fBserve\\fR] \\fB\\-m\\fR \\fIFILE\\fR [options]\n.br\n"
+           "\\fBwarmslot mkmodel\\fR \\fIKIND OUT\\fR [options]\n.br\n"
+           "\\fBwarmslot replay\\fR \\fITRACE\\fR... [options]\n"
+           ".SH DESCRIPTION\nOptions, environment variables and routes are those of llama\\-server v0.5.0. In brackets stands the "
+           "environment variable of an option; the command line wins over it. What has no effect is accepted with a "
+           "warning.\n.SH OPTIONS\n");
+    for (size_t i = 0; i < warm__opt_n_sections; i++) {
+        const warm_opt_section *s = &warm__opt_sections[i];
+        warm_buf_printf(b, ".SS %s\n", s->title);
+        for (size_t k = 0; k < s->n; k++) put_roff_option(b, defaults, &s->opts[k]);
+    }
+    warm_buf_puts(b, ".SH EXIT STATUS\n0: ended by a signal, or what was asked for was printed. 1: the server failed. 2: a wrong "
+                     "command line.\n");
+}
+
 /* ---- bash ---- */
 
 static void put_completion(warm_buf *b) {
@@ -210,6 +272,8 @@ char *warm_config_text(int what, size_t *len) {
     warm_buf_init(&b, TEXT_MAX);
     if (what == WARM_CONFIG_HELP_MD)
         put_markdown(&b, &defaults);
+    else if (what == WARM_CONFIG_HELP_MAN)
+        put_man(&b, &defaults);
     else if (what == WARM_CONFIG_COMPLETION)
         put_completion(&b);
     else

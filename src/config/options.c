@@ -48,17 +48,17 @@
 #define NO_ROUTER   "one process serves one model"
 #define NO_TOOLS    "the server runs no tools"
 #define NO_UI       "there is no chat page"
-#define NO_CORS     "pages of every origin may use the server, with credentials, as in llama-server when nothing is set"
 #define NO_TLS      "TLS is not available yet: the server speaks plain HTTP, put a TLS proxy in front"
 #define NO_THINK    "reasoning is not told apart from the answer yet"
 #define NO_DOWNLOAD "models by name are not supported yet; give -m FILE"
-#define NO_CKPT     "the cache needs no checkpoints: a prompt resumes at any position"
+#define NO_CKPT     "where a prompt can be resumed is chosen by what that costs and saves, within --cache-ram"
 
 static const warm_opt general[] = {
     {ACTION, FLAG, "-h,--help,--usage", NULL, NULL, NULL, "print this help and exit", .action = WARM_CONFIG_HELP},
     {ACTION, FLAG, "--version", NULL, NULL, NULL, "print the version and exit", .action = WARM_CONFIG_VERSION},
     {ACTION, FLAG, "--completion-bash", NULL, NULL, NULL, "print a completion script for bash and exit",
      .action = WARM_CONFIG_COMPLETION},
+    {ACTION, FLAG, "--help-man", NULL, NULL, NULL, "print this help as a manual page and exit", .action = WARM_CONFIG_HELP_MAN},
     {ACTION, FLAG, "--help-md", NULL, NULL, NULL, "print this help as Markdown (docs/flags.md) and exit",
      .action = WARM_CONFIG_HELP_MD},
     {ACTION, FLAG, "--list-devices", NULL, NULL, NULL, "list the devices that can compute and exit", .action = WARM_CONFIG_DEVICES},
@@ -179,6 +179,11 @@ static const warm_opt cache[] = {
      FIELD(prefill_slice_ms), RANGE(0.05, 600000)},
     {OURS, STRING, "--cache-policy", NULL, "WARMSLOT_CACHE_POLICY", "NAME",
      "what goes first where not everything fits: value, lru (least recently used) or gdsf (least often used)", FIELD(cache_policy)},
+    {OURS, STRING, "--cache-isolation", NULL, "WARMSLOT_CACHE_ISOLATION", "key|none",
+     "key: requests share cached prompts only with those of the same --api-key, so that nobody learns from a fast answer what "
+     "others "
+     "asked (default none)",
+     SET(cache_isolation)},
     {OURS, INT, "--cache-reuse", NULL, E("CACHE_REUSE"), "N",
      "keep N or more tokens that stand further on in the context than in a new prompt by moving them there, which is not exact "
      "(n_cache_reuse); 0: compute them again",
@@ -225,15 +230,20 @@ static const warm_opt server[] = {
      "directory for the files of POST /slots/{id}; without it slots are not saved, restored or erased", SET(slot_save_path)},
     {OURS, BOOL, "--slots", "--no-slots", E("ENDPOINT_SLOTS"), NULL, "serve GET /slots", FIELD(slots)},
     {OURS, FLAG, "--props", NULL, E("ENDPOINT_PROPS"), NULL, "serve POST /props", FIELD(props)},
-    {IGNORED, FLAG, "--reuse-port", NULL, E("REUSE_PORT"), NULL, "a port has one server"},
+    {OURS, FLAG, "--reuse-port", NULL, E("REUSE_PORT"), NULL, "let several servers of one user listen on the same port",
+     FIELD(reuse_port)},
     {IGNORED, STRING, "--path", NULL, E("STATIC_PATH"), "DIR", "no files are served"},
-    {IGNORED, STRING, "--cors-origins", NULL, E("CORS_ORIGINS"), "ORIGIN,...", NO_CORS, QUIET("*")},
-    {IGNORED, STRING, "--cors-methods", NULL, E("CORS_METHODS"), "METHOD,...", NO_CORS},
-    {IGNORED, STRING, "--cors-headers", NULL, E("CORS_HEADERS"), "HEADER,...", NO_CORS},
-    {IGNORED, BOOL, "--cors-credentials", "--no-cors-credentials", E("CORS_CREDENTIALS"), NULL, NO_CORS, QUIET("1")},
+    {OURS, STRING, "--cors-origins", NULL, E("CORS_ORIGINS"), "ORIGIN,...",
+     "origins whose pages may use the server; *: all, localhost: those of this machine", FIELD(cors_origins)},
+    {OURS, STRING, "--cors-methods", NULL, E("CORS_METHODS"), "METHOD,...", "methods that such pages may use", FIELD(cors_methods)},
+    {OURS, STRING, "--cors-headers", NULL, E("CORS_HEADERS"), "HEADER,...", "headers that such pages may send",
+     FIELD(cors_headers)},
+    {OURS, BOOL, "--cors-credentials", "--no-cors-credentials", E("CORS_CREDENTIALS"), NULL,
+     "such pages may send credentials; with * every origin is then named back", FIELD(cors_credentials)},
     {IGNORED, STRING, "--ssl-key-file", NULL, E("SSL_KEY_FILE"), "FILE", NO_TLS},
     {IGNORED, STRING, "--ssl-cert-file", NULL, E("SSL_CERT_FILE"), "FILE", NO_TLS},
-    {IGNORED, STRING, "--tags", NULL, E("TAGS"), "TAG,...", "the model list shows no tags yet"},
+    {OURS, STRING, "--tags", NULL, E("TAGS"), "TAG,...", "tags of the model in the API; they say something to people only",
+     SET(tags)},
     {IGNORED, INT, "--sleep-idle-seconds", NULL, NULL, "SECONDS", "the server does not sleep yet", QUIET("-1")},
     {IGNORED, STRING, "--models-dir", NULL, E("MODELS_DIR"), "DIR", NO_ROUTER},
     {IGNORED, STRING, "--models-preset", NULL, E("MODELS_PRESET"), "FILE", NO_ROUTER},

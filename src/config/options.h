@@ -96,6 +96,7 @@ struct warm_opt_parse {
 int warm__set_alias(warm_opt_parse *p, const char *text);
 int warm__set_api_key(warm_opt_parse *p, const char *text);
 int warm__set_api_key_file(warm_opt_parse *p, const char *text);
+int warm__set_cache_isolation(warm_opt_parse *p, const char *text);
 int warm__set_dry_breaker(warm_opt_parse *p, const char *text);
 int warm__set_escape(warm_opt_parse *p, const char *text);
 int warm__set_grammar(warm_opt_parse *p, const char *text);
@@ -114,6 +115,7 @@ int warm__set_mmap(warm_opt_parse *p, const char *text);
 int warm__set_seed(warm_opt_parse *p, const char *text);
 int warm__set_slot_save_path(warm_opt_parse *p, const char *text);
 int warm__set_stop(warm_opt_parse *p, const char *text);
+int warm__set_tags(warm_opt_parse *p, const char *text);
 int warm__set_temp(warm_opt_parse *p, const char *text);
 int warm__set_template(warm_opt_parse *p, const char *text);
 int warm__set_template_file(warm_opt_parse *p, const char *text);

@@ -101,6 +101,11 @@ int warm__set_alias(warm_opt_parse *p, const char *text) {
     return rc;
 }
 
+int warm__set_tags(warm_opt_parse *p, const char *text) {
+    p->config->n_tags = 0;
+    return push_items(p, text, &p->config->tags, &p->config->n_tags);
+}
+
 int warm__set_host(warm_opt_parse *p, const char *text) {
     p->config->n_hosts = 0;
     int rc = push_items(p, text, &p->config->hosts, &p->config->n_hosts);
@@ -220,6 +225,11 @@ int warm__set_logit_bias(warm_opt_parse *p, const char *text) {
 int warm__set_escape(warm_opt_parse *p, const char *text) {
     p->escape = *text == '1';
     return 0;
+}
+
+int warm__set_cache_isolation(warm_opt_parse *p, const char *text) {
+    p->config->isolate_keys = strcmp(text, "key") == 0;
+    return p->config->isolate_keys || strcmp(text, "none") == 0 ? 0 : warm__expected(p, "key or none", text);
 }
 
 int warm__set_dry_breaker(warm_opt_parse *p, const char *text) {

@@ -31,6 +31,12 @@ typedef struct warm_http_options {
     int timeout_s;               /* for all of a request to arrive, and for the client to take more of its answer; 0 = 3600 */
     const char *const *api_keys; /* Authorization: Bearer KEY or X-Api-Key: KEY; compared in constant time */
     size_t n_api_keys;           /* 0 = no key needed */
+    bool reuse_port;             /* other servers may listen on the same port */
+    /* Whose pages may use the server: "*" (all; NULL is the same), "localhost" (those of this machine, whatever their port), or a list of
+     * origins with commas. An origin that may is named back, so that it may send credentials, unless all may and none. */
+    const char *cors_origins;
+    const char *cors_methods, *cors_headers; /* what they may use; NULL = "GET, POST, DELETE, OPTIONS" and "*" */
+    bool cors_no_credentials;
     /* [loop] Writes the body of an error answer in the API's shape into a malloc'ed string; used for what this layer refuses by itself. */
     char *(*error_body)(int status, const char *message, size_t *len);
 } warm_http_options;

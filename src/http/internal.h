@@ -104,6 +104,18 @@ const char *warm__headers_check(const struct evkeyvalq *headers, int version);
 /* True if the headers announce a body, whether or not one was read. */
 bool warm__headers_announce_body(const struct evkeyvalq *headers);
 
+/* cors.c */
+
+typedef struct warm__cors {
+    char *origins, *methods, *headers;
+    bool credentials;
+} warm__cors;
+
+void warm__cors_init(warm__cors *c, const char *origins, const char *methods, const char *headers, bool credentials);
+void warm__cors_deinit(warm__cors *c);
+/* What Access-Control-Allow-Origin says to a page of this origin, NULL = nothing: the browser keeps the answer from it. */
+const char *warm__cors_allowed(const warm__cors *c, const char *origin);
+
 /* listen.c */
 
 typedef struct warm__listener {
@@ -118,9 +130,11 @@ typedef struct warm__listeners {
     warm__listener *v;
     size_t n;
     uint16_t port; /* the TCP port, 0 if none */
+    bool reuse_port;
 } warm__listeners;
 
-WARM_MUST_USE int warm__listeners_open(warm__listeners *l, const char *const *hosts, size_t n_hosts, uint16_t port, warm_err *err);
+WARM_MUST_USE int warm__listeners_open(warm__listeners *l, const char *const *hosts, size_t n_hosts, uint16_t port, bool reuse_port,
+                                       warm_err *err);
 /* Closes what is still ours and removes socket files. */
 void warm__listeners_close(warm__listeners *l);
 
@@ -189,6 +203,7 @@ struct warm_http {
     char *(*error_body)(int status, const char *message, size_t *len);
     warm__router router;
     warm__keys keys;
+    warm__cors cors;
     warm__listeners listeners;
     warm__conn **conns; /* by file descriptor */
     size_t n_conns;

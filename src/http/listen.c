@@ -90,12 +90,13 @@ static int open_unix(warm__listeners *l, const char *path, warm_err *err) {
 }
 
 /* A listening socket, or -1 with errno set. */
-static int open_address(const struct addrinfo *a, bool v6_only) {
+static int open_address(const struct addrinfo *a, bool v6_only, bool reuse_port) {
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return -1;
     int on = 1;
     int only = v6_only;
     bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
+    if (reuse_port) ok = ok && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0;
     /* accepted sockets inherit it: a token must not wait for the acknowledgement of the one before */
     ok = ok && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0;
     if (a->ai_family == AF_INET6) ok = ok && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) == 0;
@@ -134,7 +135,7 @@ static int open_tcp(warm__listeners *l, const char *host, uint16_t port, bool v6
     for (const struct addrinfo *a = list; a; a = a->ai_next) {
         if (a->ai_family == AF_INET) ((struct sockaddr_in *)a->ai_addr)->sin_port = htons(port);
         if (a->ai_family == AF_INET6) ((struct sockaddr_in6 *)a->ai_addr)->sin6_port = htons(port);
-        int fd = open_address(a, v6_only || list->ai_next);
+        int fd = open_address(a, v6_only || list->ai_next, l->reuse_port);
         if (fd < 0) {
             if (!problem || errno == EADDRINUSE) problem = errno;
             if (errno == EADDRINUSE) break;
@@ -171,10 +172,11 @@ static int open_all(warm__listeners *l, const char *const *hosts, size_t n_hosts
     return 0;
 }
 
-int warm__listeners_open(warm__listeners *l, const char *const *hosts, size_t n_hosts, uint16_t port, warm_err *err) {
+int warm__listeners_open(warm__listeners *l, const char *const *hosts, size_t n_hosts, uint16_t port, bool reuse_port,
+                         warm_err *err) {
     int rc = 0;
     for (int i = 0; i < PORT_TRIES; i++) {
-        *l = (warm__listeners){0};
+        *l = (warm__listeners){.reuse_port = reuse_port};
         rc = open_all(l, hosts, n_hosts, port, err);
         if (rc == 0) return 0;
         warm__listeners_close(l);

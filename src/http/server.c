@@ -126,14 +126,16 @@ static void on_attach(evutil_socket_t fd, short what, void *arg) {
 static void allow_origin(warm_http_request *r) {
     const char *origin = warm_http_header(r, "Origin");
     if (!origin) return;
-    warm_http_set_header(r, "Access-Control-Allow-Origin", origin);
+    const char *allowed = warm__cors_allowed(&r->conn->http->cors, origin);
+    if (allowed) warm_http_set_header(r, "Access-Control-Allow-Origin", allowed);
     warm_http_set_header(r, "Vary", "Origin");
 }
 
 static void answer_preflight(warm_http_request *r) {
-    warm_http_set_header(r, "Access-Control-Allow-Credentials", "true");
-    warm_http_set_header(r, "Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
-    warm_http_set_header(r, "Access-Control-Allow-Headers", "*");
+    const warm__cors *c = &r->conn->http->cors;
+    warm_http_set_header(r, "Access-Control-Allow-Credentials", c->credentials ? "true" : "false");
+    warm_http_set_header(r, "Access-Control-Allow-Methods", c->methods);
+    warm_http_set_header(r, "Access-Control-Allow-Headers", c->headers);
     warm_http_reply(r, 200, "text/html", "", 0);
 }
 
@@ -336,7 +338,9 @@ int warm_http_new(const warm_http_options *o, warm_http **out, warm_err *err) {
     h->prefix = clean_prefix(o->prefix ? o->prefix : "");
     h->error_body = o->error_body;
     warm__keys_init(&h->keys, o->api_keys, o->n_api_keys);
-    int rc = warm__listeners_open(&h->listeners, o->n_hosts ? o->hosts : local, o->n_hosts ? o->n_hosts : 1, o->port, err);
+    warm__cors_init(&h->cors, o->cors_origins, o->cors_methods, o->cors_headers, !o->cors_no_credentials);
+    int rc = warm__listeners_open(&h->listeners, o->n_hosts ? o->hosts : local, o->n_hosts ? o->n_hosts : 1, o->port, o->reuse_port,
+                                  err);
     if (rc == 0) {
         rc = make_loop(h, o);
         if (rc) warm_err_set(err, rc, "cannot set up the event loop: %s", strerror(errno));
@@ -377,6 +381,7 @@ void warm_http_free(warm_http *h) {
     if (h->wake_fd >= 0) close(h->wake_fd);
     warm__router_deinit(&h->router);
     warm__keys_deinit(&h->keys);
+    warm__cors_deinit(&h->cors);
     pthread_mutex_destroy(&h->lock);
     free(h->conns);
     free(h->prefix);

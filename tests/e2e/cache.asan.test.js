@@ -171,3 +171,23 @@ test('what is too large for the context is refused with both numbers, before any
         assert.equal(answer.json.error.n_prompt_tokens, 600);
         assert.equal(answer.json.error.n_ctx, 512);
     }));
+
+test('with --cache-isolation key, requests of one key share what was computed, and those of another one do not', async () => {
+    const server = await start(['-m', model, '-c', '2048', '-t', '1', '--api-key', 'first,second', '--cache-isolation', 'key']);
+    try {
+        const prompt = tokens(300, 77);
+        const computed = async (key, more = {}) => {
+            const answer = await server.post('/completion', { prompt, n_predict: 1, ...more }, { headers: { authorization: `Bearer ${key}` } });
+            assert.equal(answer.status, 200, answer.text);
+            return answer.json.timings.cache.computed;
+        };
+        assert.equal(await computed('first'), 300);
+        assert.equal(await computed('first'), 1);
+        assert.equal(await computed('second'), 300);
+        assert.equal(await computed('second', { cache_salt: 'of a user' }), 300);
+        assert.equal(await computed('second'), 1);
+        assert.equal(await computed('first', { cache_salt: '' }), 1);
+    } finally {
+        await server.stop();
+    }
+});

@@ -427,6 +427,34 @@ static void trimming_keeps_what_is_borrowed(void **state) {
     warm_params_deinit(&p);
 }
 
+static void tenants_never_share_a_salt(void **state) {
+    (void)state;
+    static const struct {
+        const char *tenant, *body, *salt;
+    } cases[] = {{NULL, "{}", NULL},
+                 {NULL, "{\"cache_salt\":\"a\\nb\"}", "a\nb"},
+                 {"a", "{}", "a\n"},
+                 {"a", "{\"cache_salt\":null}", "a\n"},
+                 {"a", "{\"cache_salt\":\"b\"}", "a\nb"},
+                 {"ab", "{\"cache_salt\":\"\\nb\"}", "ab\n\nb"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        defaults_fixture f;
+        defaults_open(&f, WARM_API_NATIVE, NULL);
+        warm_params p;
+        warm_err err = {0};
+        warm_task_options o;
+        f.scope.tenant = cases[i].tenant;
+        assert_int_equal(warm_params_parse(&f.scope, json_of(cases[i].body), &p, &err), 0);
+        warm_params_task(&p, &o);
+        if (cases[i].salt)
+            assert_string_equal(o.salt, cases[i].salt);
+        else
+            assert_null(o.salt);
+        warm_params_deinit(&p);
+        defaults_close(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_body_gives_the_defaults_of_llama_server),
@@ -446,6 +474,7 @@ int main(void) {
         cmocka_unit_test(chat_logprobs_are_a_boolean),
         cmocka_unit_test(what_is_not_there_yet_is_said),
         cmocka_unit_test(a_task_gets_what_the_request_says),
+        cmocka_unit_test(tenants_never_share_a_salt),
         cmocka_unit_test(trimming_keeps_what_is_borrowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,41 @@ static void defaults_are_llama_servers(void **state) {
     warm_config_free(&c);
 }
 
+static void keys_are_only_isolated_where_there_are_keys(void **state) {
+    (void)state;
+    warm_config c;
+    parse(&c, ENV(), ARGS("--cache-isolation", "key", "--api-key", "a,b"));
+    assert_true(c.isolate_keys);
+    warm_config_free(&c);
+    parse(&c, ENV("WARMSLOT_CACHE_ISOLATION=key"), ARGS("--cache-isolation", "none"));
+    assert_false(c.isolate_keys);
+    warm_config_free(&c);
+    refused("--cache-isolation key: there are no keys, give --api-key or --api-key-file", ENV(), ARGS("--cache-isolation", "key"));
+    refused("option '--cache-isolation': expected key or none, got 'all'", ENV(),
+            ARGS("--cache-isolation", "all", "--api-key", "a"));
+}
+
+static void pages_tags_and_ports_are_as_they_were_given(void **state) {
+    (void)state;
+    warm_config c;
+    parse(&c, ENV(), ARGS("-c", "1"));
+    assert_string_equal(c.cors_origins, "*");
+    assert_true(c.cors_credentials);
+    assert_false(c.reuse_port);
+    warm_config_free(&c);
+    parse(&c, ENV("LLAMA_ARG_CORS_METHODS=GET", "LLAMA_ARG_NO_CORS_CREDENTIALS=1"),
+          ARGS("--tags", "small, fast", "--cors-origins", "https://a", "--cors-headers", "X-A", "--reuse-port"));
+    assert_string_equal(c.cors_origins, "https://a");
+    assert_string_equal(c.cors_methods, "GET");
+    assert_string_equal(c.cors_headers, "X-A");
+    assert_false(c.cors_credentials);
+    assert_true(c.reuse_port);
+    assert_int_equal(c.n_tags, 2);
+    assert_string_equal(c.tags[1], "fast");
+    assert_int_equal(c.n_warnings, 0);
+    warm_config_free(&c);
+}
+
 static void our_options_fill_the_configuration(void **state) {
     (void)state;
     warm_config c;
@@ -372,9 +407,13 @@ static void actions_end_the_command(void **state) {
     static const struct {
         char *arg;
         int action;
-    } cases[] = {{"-h", WARM_CONFIG_HELP},           {"--help", WARM_CONFIG_HELP},
-                 {"--version", WARM_CONFIG_VERSION}, {"--completion-bash", WARM_CONFIG_COMPLETION},
-                 {"--help-md", WARM_CONFIG_HELP_MD}, {"--list-devices", WARM_CONFIG_DEVICES}};
+    } cases[] = {{"-h", WARM_CONFIG_HELP},
+                 {"--help", WARM_CONFIG_HELP},
+                 {"--version", WARM_CONFIG_VERSION},
+                 {"--completion-bash", WARM_CONFIG_COMPLETION},
+                 {"--help-md", WARM_CONFIG_HELP_MD},
+                 {"--list-devices", WARM_CONFIG_DEVICES},
+                 {"--help-man", WARM_CONFIG_HELP_MAN}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         warm_config c;
         warm_err err = {0};
@@ -425,6 +464,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_llama_servers),
         cmocka_unit_test(our_options_fill_the_configuration),
+        cmocka_unit_test(keys_are_only_isolated_where_there_are_keys),
+        cmocka_unit_test(pages_tags_and_ports_are_as_they_were_given),
         cmocka_unit_test(engine_options_are_handed_on_in_order),
         cmocka_unit_test(the_command_line_wins_over_the_environment),
         cmocka_unit_test(variables_switch_as_llama_servers_do),

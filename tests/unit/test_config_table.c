@@ -165,6 +165,31 @@ static void completion_offers_what_has_an_effect(void **state) {
     free(text);
 }
 
+/* Every line of the page is a request that it means, or text that can't be taken for one; every option and its variable are there. */
+static void the_manual_page_shows_every_option_in_sound_roff(void **state) {
+    (void)state;
+    size_t len;
+    char *text = warm_config_text(WARM_CONFIG_HELP_MAN, &len), name[OPT_NAME_MAX], shown[2 * OPT_NAME_MAX + 8];
+    assert_non_null(text);
+    for (const char *l = text; l && *l; l = strchr(l, '\n') ? strchr(l, '\n') + 1 : NULL) {
+        assert_true(*l != '\'');
+        if (*l == '.')
+            assert_true(strncmp(l, ".TH ", 4) == 0 || strncmp(l, ".SH ", 4) == 0 || strncmp(l, ".SS ", 4) == 0 ||
+                        strncmp(l, ".TP\n", 4) == 0 || strncmp(l, ".br\n", 4) == 0);
+    }
+    for (const char *c = text; (c = strchr(c, '\\')); c += 2) assert_non_null(strchr("-&ef", c[1]));
+    for (size_t i = 0; warm__opt_at(i); i++) {
+        size_t n = 0;
+        warm__opt_long(warm__opt_at(i)->names, name);
+        n += (size_t)snprintf(shown, sizeof shown, "\\fB");
+        for (const char *c = name; *c; c++) n += (size_t)snprintf(shown + n, sizeof shown - n, *c == '-' ? "\\-" : "%c", *c);
+        snprintf(shown + n, sizeof shown - n, "\\fR");
+        if (!strstr(text, shown)) fail_msg("the manual page does not show %s", name);
+    }
+    assert_non_null(strstr(text, "(default 8192) [LLAMA_ARG_CACHE_RAM]"));
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_name_occurs_twice),
@@ -173,6 +198,7 @@ int main(void) {
         cmocka_unit_test(every_option_of_llama_server_is_known),
         cmocka_unit_test(docs_flags_md_is_current),
         cmocka_unit_test(help_shows_every_option_and_default),
+        cmocka_unit_test(the_manual_page_shows_every_option_in_sound_roff),
         cmocka_unit_test(completion_offers_what_has_an_effect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -215,10 +215,22 @@ static void a_connection_waits_while_descriptors_have_run_out(void **state) {
     close(fd);
 }
 
+static void two_servers_share_a_port_if_both_want_to(void **state) {
+    (void)state;
+    server first, second;
+    start(&first, (warm_http_options){.reuse_port = true});
+    start(&second, (warm_http_options){.reuse_port = true, .port = warm_http_port(first.http)});
+    assert_int_equal(warm_http_port(second.http), warm_http_port(first.http));
+    server_stop(&first);
+    check_health(client_connect(&second));
+    server_stop(&second);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(several_hosts_are_served_at_once),
         cmocka_unit_test(only_unix_sockets_have_no_port),
+        cmocka_unit_test(two_servers_share_a_port_if_both_want_to),
         cmocka_unit_test(a_stale_socket_is_replaced_and_a_living_one_is_not),
         cmocka_unit_test(ipv6_is_served_with_and_without_brackets),
         cmocka_unit_test(a_name_is_served_on_the_addresses_it_has),
