@@ -135,6 +135,7 @@ struct warm_cache {
     double inflation;        /* credit of what gdsf evicted last */
     warm_block *next_victim; /* goes next if it can, and its score is at most next_score; NULL: none */
     double next_score;
+    uint64_t next_lookup;       /* holds for as long as this is the number of lookups: scores change with time */
     const warm_block *newcomer; /* what room is made for goes on from it, and is worth as much; NULL: room has to be made */
     struct warm__link *hand;    /* in leaves: where those that are compared begin */
     uint32_t window;

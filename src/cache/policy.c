@@ -137,19 +137,26 @@ static struct lowest search_leaves(warm_cache *c) {
     return l;
 }
 
+static bool is_no_better(const warm_cache *c, const warm_block *b, double score) {
+    double x = c->policy->block(c, b);
+    return x >= 0 && x <= score;
+}
+
 static warm_block *lowest_leaf(warm_cache *c) {
     if (c->n_evictable == 0) return NULL;
-    struct lowest l = {c->next_victim, c->next_score};
-    if (!l.block || !can_go(l.block) || c->policy->block(c, l.block) > l.score) l = search_leaves(c);
+    struct lowest l = {c->next_victim, 0};
+    bool again = l.block && can_go(l.block) && c->next_lookup == c->stats.n_lookups;
+    if (again) l.score = c->policy->block(c, l.block);
+    if (!again || l.score > c->next_score) l = search_leaves(c);
     if (!l.block) return coldest_leaf(c);
-    if (c->policy->learns && c->newcomer) {
-        double x = c->policy->block(c, c->newcomer);
-        if (x >= 0 && x <= l.score) return NULL;
-    }
-    if (l.score > c->inflation) c->inflation = l.score;
+    bool refuse = c->policy->learns && c->newcomer && is_no_better(c, c->newcomer, l.score);
     /* What stands above it is often as old and of the same kind: then it is next, without another search. */
-    c->next_victim = l.block->parent->parent ? l.block->parent : NULL;
+    warm_block *up = l.block->parent->parent ? l.block->parent : NULL;
+    c->next_victim = refuse ? l.block : up;
     c->next_score = l.score;
+    c->next_lookup = c->stats.n_lookups;
+    if (refuse) return NULL;
+    if (l.score > c->inflation) c->inflation = l.score;
     return l.block;
 }
 

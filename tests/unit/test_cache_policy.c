@@ -225,6 +225,25 @@ static void value_keeps_a_part_where_lru_keeps_nothing(void **state) {
     assert_true(learning > plain && learning - plain <= (24u << 20) / 64);
 }
 
+/* A newcomer is measured by what would go now. By what was compared some prompts ago it would be refused, and what has ended would stay. */
+static void what_has_ended_makes_place_for_others_in_rotation(void **state) {
+    (void)state;
+    rig r;
+    open_with(&r, 24u << 20, "value");
+    warm_scope *s = rig_scope(&r, "a");
+    size_t missing = 0;
+    for (uint32_t round = 0; round < 120; round++) {
+        /* four of the twelve begin anew every ten rounds */
+        for (uint32_t i = 0; i < 12; i++) {
+            size_t n = serve(&r, s, 1 + i + (round + i % 3 * 10) / 30 * 100, 40 * 256);
+            if (round >= 60) missing += n;
+        }
+    }
+    assert_true(missing < (size_t)60 * 12 * 40 * 256 / 2);
+    rig_check(&r);
+    rig_close(&r);
+}
+
 static void value_is_lru_where_there_is_no_memory_to_learn(void **state) {
     (void)state;
     rig r;
@@ -283,6 +302,7 @@ int main(void) {
         cmocka_unit_test(the_coldest_entries_make_place_for_new_ones),
         cmocka_unit_test(a_shadow_grows_without_forgetting),
         cmocka_unit_test(value_keeps_a_part_where_lru_keeps_nothing),
+        cmocka_unit_test(what_has_ended_makes_place_for_others_in_rotation),
         cmocka_unit_test(value_is_lru_where_there_is_no_memory_to_learn),
         cmocka_unit_test(a_smaller_budget_takes_the_memory_of_learning_back),
         cmocka_unit_test(gdsf_keeps_what_is_used_often_before_what_is_used_late),
