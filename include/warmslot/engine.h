@@ -55,6 +55,16 @@ typedef struct warm_adapter {
     const char *task_name, *prompt_prefix;
 } warm_adapter;
 
+/* What an embedding is made of. NONE: each token has one of its own; RANK: scores instead of an embedding. */
+enum warm_pooling { WARM_POOLING_NONE = 0, WARM_POOLING_MEAN, WARM_POOLING_CLS, WARM_POOLING_LAST, WARM_POOLING_RANK };
+
+/* A sequence to be embedded. */
+typedef struct warm_embed_input {
+    const int32_t *token;
+    size_t n;   /* 1..n_embed_max */
+    float *out; /* warm_embed_floats() of them are written */
+} warm_embed_input;
+
 /* Constant after open. Strings are owned by the engine. */
 typedef struct warm_engine_info {
     uint32_t n_ctx;     /* cells in the pool */
@@ -84,6 +94,10 @@ typedef struct warm_engine_info {
     size_t n_message_head;
     const warm_adapter *adapters;
     size_t n_adapters;
+    /* Embeddings: tokens of one sequence, and of all sequences of one call unless it has only one; sequences of one call. 0: it was not opened for them */
+    uint32_t n_embed_max, n_embed_batch, n_embed_seqs;
+    enum warm_pooling pooling;
+    uint32_t n_embd_out; /* numbers of an embedding, or scores */
     uint32_t
         n_rows; /* WARM_STATE_WINDOW: window rows in the context. Every sequence holds up to n_window of its own, a batch takes one a unit */
 } warm_engine_info;
@@ -214,6 +228,13 @@ typedef struct warm_engine_ops {
     /* WARM_ECORRUPT: the row's logits are not numbers, so the state behind it must not be kept. */
     int (*sample)(warm_engine *e, warm_sampler *s, size_t row, warm_sampled *out, warm_err *err);
 
+    /* Embeds each of n <= n_embed_seqs sequences by itself, from its beginning, with these scales (as adapters()); sequences that are decoded
+     * have no part in it, and nothing is kept. Only where n_embed_max is not 0. */
+    int (*embed)(warm_engine *e, const float *scale, const warm_embed_input *in, size_t n, warm_err *err);
+    /* [any] The tokens that a model with WARM_POOLING_RANK reads as a query and a document. malloc'ed. */
+    int (*rank_prompt)(warm_engine *e, const char *query, size_t n_query, const char *doc, size_t n_doc, int32_t **tokens,
+                       size_t *n, warm_err *err);
+
     void (*close)(warm_engine *e);
 } warm_engine_ops;
 
@@ -242,6 +263,11 @@ struct warm_engine {
     const warm_text_ops *text;
     const warm_engine_info *info;
 };
+
+/* How many numbers the embeddings of n tokens are. */
+static inline size_t warm_embed_floats(const warm_engine_info *info, size_t n) {
+    return (info->pooling == WARM_POOLING_NONE ? n : 1) * (size_t)info->n_embd_out;
+}
 
 /* The `adapters` part of a scope's fingerprint (cache.h): one line for each adapter with a scale other than 0, whatever order they were loaded in. "" without
  * any. malloc'ed; NULL without memory. [any] */

@@ -66,7 +66,7 @@ static void on_close(void *ud) {
 static void finish(void *arg) {
     warm_call *c = arg;
     int rc = c->err.code ? c->err.code : warm_buf_err(&c->answer);
-    warm_failure f = {.err = c->err};
+    warm_failure f = {.err = c->err, .n_prompt_tokens = c->n_prompt_tokens, .n_ctx = c->n_ctx};
     if (rc) {
         if (!f.err.code) warm_err_set(&f.err, WARM_ENOMEM, "out of memory for the answer");
         warm_call_fail(c, &f);
@@ -85,6 +85,17 @@ static void run(void *arg) {
         if (rc < 0) c->err.code = rc;
     }
     if (rc == WARM_CALL_PENDING || warm_http_post(c->api->http, finish, c)) warm_call_unref(c);
+}
+
+/* [loop] By way of the loop, since the pool lives as long as that runs. */
+static void run_again(void *arg) {
+    warm_call *c = arg;
+    warm_worker_post(c->api->pool, run, c);
+}
+
+void warm_call_resume(warm_call *c, int (*work)(warm_call *c, warm_err *err)) {
+    c->work = work;
+    if (warm_http_post(c->api->http, run_again, c)) warm_call_unref(c);
 }
 
 void warm_call_start(warm_api *api, warm_http_request *req, const warm_call *fields, size_t size) {

@@ -40,11 +40,15 @@ struct warm_call {
     void (*destroy)(warm_call *c); /* frees what the larger call has; may be NULL */
     warm_buf answer;
     warm_err err;
+    size_t n_prompt_tokens, n_ctx; /* with WARM_ETOOLARGE */
 };
 
 /* [loop] Makes a call of `size` bytes (it begins with a warm_call), takes a copy of the body, and gives it to the pool. fields is
  * copied into it first: its functions. Without memory the request is answered here. */
 void warm_call_start(warm_api *api, warm_http_request *req, const warm_call *fields, size_t size);
+/* [any] Has the pool do more work on a call that is pending; the caller's reference goes with it. Not under way when the loop has ended:
+ * then the call only loses the reference. */
+void warm_call_resume(warm_call *c, int (*work)(warm_call *c, warm_err *err));
 void warm_call_ref(warm_call *c);
 void warm_call_unref(warm_call *c);
 
@@ -102,6 +106,9 @@ void warm__handle_chat(warm_http_request *r, void *ud);
 void warm__handle_infill(warm_http_request *r, void *ud);
 void warm__handle_lora(warm_http_request *r, void *ud);
 void warm__handle_lora_post(warm_http_request *r, void *ud);
+void warm__handle_embeddings(warm_http_request *r, void *ud);
+void warm__handle_embeddings_openai(warm_http_request *r, void *ud);
+void warm__handle_rerank(warm_http_request *r, void *ud);
 void warm__handle_tokenize(warm_http_request *r, void *ud);
 void warm__handle_detokenize(warm_http_request *r, void *ud);
 void warm__handle_apply_template(warm_http_request *r, void *ud);

@@ -422,6 +422,7 @@ void warm__config_defaults(warm_config *c) {
         .sse_ping_interval_s = 30,
         .slots = true,
         .n_predict = -1,
+        .embd_normalize = 2,
         .verbosity = 3,
         .sampling =
             {

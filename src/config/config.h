@@ -77,6 +77,7 @@ typedef struct warm_config {
     bool metrics, slots, props;
     const char *slot_save_path; /* an existing directory, NULL = slots are not saved */
     bool spm_infill;
+    int embd_normalize;
     int n_predict;
     const char **stop; /* -r: for requests that give no stop strings of their own */
     size_t n_stop;

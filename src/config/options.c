@@ -44,7 +44,6 @@
 
 #define NO_SPEC     "speculative decoding is not available yet"
 #define NO_MEDIA    "images, audio and video are not available yet"
-#define NO_EMBD     "embeddings and reranking are not available yet"
 #define NO_ROUTER   "one process serves one model"
 #define NO_TOOLS    "the server runs no tools"
 #define NO_UI       "there is no chat page"
@@ -284,10 +283,16 @@ static const warm_opt chat[] = {
     {OURS, FLAG, "--spm-infill", NULL, NULL, NULL, "/infill puts the suffix in front of the prefix, as some models want it",
      FIELD(spm_infill)},
     {IGNORED, FLAG, "-sp,--special", NULL, NULL, NULL, "special tokens are not written as text yet"},
-    {IGNORED, FLAG, "--embedding,--embeddings", NULL, E("EMBEDDINGS"), NULL, NO_EMBD},
-    {IGNORED, FLAG, "--rerank,--reranking", NULL, E("RERANKING"), NULL, NO_EMBD},
-    {IGNORED, STRING, "--pooling", NULL, E("POOLING"), "TYPE", NO_EMBD},
-    {IGNORED, INT, "--embd-normalize", NULL, NULL, "N", NO_EMBD},
+    {ENGINE, FLAG, "--embedding,--embeddings", NULL, E("EMBEDDINGS"), NULL,
+     "serve /embeddings and /v1/embeddings, beside everything else, in a second context"},
+    {ENGINE, FLAG, "--rerank,--reranking", NULL, E("RERANKING"), NULL, "serve /rerank; implies --embeddings and --pooling rank"},
+    {ENGINE, STRING, "--pooling", NULL, E("POOLING"), "none|mean|cls|last|rank",
+     "what an embedding is made of: each token's own, their mean, the first's, the last's, a score (default: the model's)"},
+    {OURS, INT, "--embd-normalize", NULL, NULL, "N",
+     "norm of embeddings where requests do not say (embd_normalize); -1: as computed, 0: the largest number becomes 32760, 1: sum, "
+     "2: "
+     "Euclidean, N: p-norm",
+     FIELD(embd_normalize), RANGE(-1, INT_MAX)},
     {IGNORED, STRING, "-mm,--mmproj", NULL, E("MMPROJ"), "FILE", NO_MEDIA},
     {IGNORED, STRING, "-mmu,--mmproj-url", NULL, E("MMPROJ_URL"), "URL", NO_MEDIA},
     {IGNORED, BOOL, "--mmproj-auto", "--no-mmproj,--no-mmproj-auto", E("MMPROJ_AUTO"), NULL, NO_MEDIA, QUIET("0")},

@@ -40,15 +40,15 @@ adapter load(engine &e, const common_adapter_lora_info &given) {
     return a;
 }
 
-void set_adapters(engine &e, std::vector<float> scales) {
+} // namespace
+
+void set_adapters(engine &e, llama_context *ctx, std::vector<float> scales) {
     std::vector<llama_adapter_lora *> ptrs;
     for (const auto &a : e.lora) ptrs.push_back(a.ptr.get());
-    if (llama_set_adapters_lora(e.ctx.get(), ptrs.data(), ptrs.size(), scales.data())) {
+    if (llama_set_adapters_lora(ctx, ptrs.data(), ptrs.size(), scales.data())) {
         fail(WARM_EENGINE, "libllama refused the adapters");
     }
 }
-
-} // namespace
 
 void load_adapters(engine &e) {
     for (const auto &given : e.params.lora_adapters) e.lora.push_back(load(e, given));
@@ -60,19 +60,19 @@ void load_adapters(engine &e) {
 void apply_adapters(engine &e) {
     std::vector<float> scales;
     for (const auto &a : e.lora) scales.push_back(a.scale);
-    set_adapters(e, std::move(scales));
+    set_adapters(e, e.ctx.get(), std::move(scales));
 }
 
 int adapters(warm_engine *we, const float *scale, size_t n, warm_err *err) {
     return guard(err, WARM_EENGINE, [&] {
         engine &e = *of(we);
         if (n != e.lora.size()) fail(WARM_EINVAL, "%zu scales for %zu adapters", n, e.lora.size());
-        set_adapters(e, std::vector<float>(scale, scale + n));
+        set_adapters(e, e.ctx.get(), std::vector<float>(scale, scale + n));
         return 0;
     });
 }
 
-void set_control_vectors(engine &e) {
+void set_control_vectors(engine &e, llama_context *ctx) {
     common_params &p = e.params;
     if (p.control_vectors.empty()) return;
     for (const auto &cv : p.control_vectors) check_file("control vector", cv.fname);
@@ -80,7 +80,7 @@ void set_control_vectors(engine &e) {
     if (p.control_vector_layer_end <= 0) p.control_vector_layer_end = llama_model_n_layer(e.model.get());
     const auto cvec = common_control_vector_load(p.control_vectors);
     if (cvec.n_embd == -1) fail(WARM_EINVAL, "control vector %s holds no directions", p.control_vectors.front().fname.c_str());
-    if (llama_set_adapter_cvec(e.ctx.get(), cvec.data.data(), cvec.data.size(), cvec.n_embd, p.control_vector_layer_start,
+    if (llama_set_adapter_cvec(ctx, cvec.data.data(), cvec.data.size(), cvec.n_embd, p.control_vector_layer_start,
                                p.control_vector_layer_end)) {
         fail(WARM_EINVAL, "control vector %s does not fit the model", p.control_vectors.front().fname.c_str());
     }

@@ -82,10 +82,10 @@ void close_engine(warm_engine *we) {
     delete of(we);
 }
 
-const warm_engine_ops ops = {"llama",      adapters,    decode,       logits,         seq_rm,        can_continue,
-                             fork,         shift,       clear,        state_bytes,    state_save,    state_load,
-                             window_bytes, window_save, window_load,  snapshot_bytes, snapshot_save, snapshot_load,
-                             seq_range,    sampler_new, sampler_free, sampler_accept, sample,        close_engine};
+const warm_engine_ops ops = {"llama",        adapters,       decode,        logits,        seq_rm,      can_continue, fork,
+                             shift,          clear,          state_bytes,   state_save,    state_load,  window_bytes, window_save,
+                             window_load,    snapshot_bytes, snapshot_save, snapshot_load, seq_range,   sampler_new,  sampler_free,
+                             sampler_accept, sample,         embed,         rank_prompt,   close_engine};
 const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render};
 
 std::string text_of(const engine &e, llama_token token) {
@@ -167,6 +167,7 @@ int open_engine(const warm_llama_options &o, warm_engine **out) {
     e->info_.can_shift = can_shift(*e);
     open_chat(*e, o.chat_template);
     learn_message_head(*e);
+    open_embeddings(*e);
     publish(*e);
     warm_log_info("llama", "%s: %u cells, %u sequences, batch %u/%u, %zu bytes of state per unit", e->desc.c_str(), e->info_.n_ctx,
                   e->info_.n_seq_max, e->info_.n_batch, e->info_.n_ubatch, state_bytes(e.get(), 2) - state_bytes(e.get(), 1));

@@ -14,7 +14,7 @@
 
 /* NULL and 0 mean the default of the kind. */
 typedef struct warm_mkmodel_options {
-    const char *kind;  /* "dense", "moe", "swa", "recurrent", "hybrid", "hybrid-ssm", "hybrid-swa" */
+    const char *kind;  /* "dense", "moe", "swa", "recurrent", "hybrid", "hybrid-ssm", "hybrid-swa", "rank" */
     const char *out;   /* path of the file; replaced when complete, untouched on failure */
     const char *vocab; /* "qwen2" for ggml-vocab-qwen2.gguf of the engine package */
     const char *type;  /* "f16", "q8_0" */

@@ -175,6 +175,15 @@ void warm__mk_plain(warm__mk_model *m, const char *arch) {
     warm__mk_outputs(m, "output_norm.weight");
 }
 
+/* Two labels whose scores are a softmax of two rows of a ranking head, the first one is "relevant". */
+static void rank(warm__mk_model *m, const char *arch) {
+    static const char *labels[] = {"yes", "no"};
+    char full[128];
+    warm__mk_plain(m, arch);
+    gguf_set_arr_str(m->gguf, full_key(&full, arch, "classifier.output_labels"), labels, 2);
+    warm__mk_add(m, WARM__MK_RANDOM, "cls.output.weight", m->shape.embd, 2, 1)->type = GGML_TYPE_F32;
+}
+
 /* clang-format off */
 static const warm__mk_kind kinds[] = {
     {"dense", "plain attention (Qwen3)", "qwen3",
@@ -196,6 +205,8 @@ static const warm__mk_kind kinds[] = {
     {"hybrid-swa", "convolutions, attention over a sliding window in every 4th layer (LFM2)", "lfm2",
      {.layers = 4, .embd = 64, .ff = 192, .ctx = 65536, .heads = 2, .kv_heads = 1, .period = 4, .window = 128, .conv = 256},
      2.9f, warm__mk_lfm2},
+    {"rank", "plain attention with a head that scores (Qwen3 reranker)", "qwen3",
+     {.layers = 4, .embd = 64, .ff = 192, .ctx = 65536, .heads = 4, .kv_heads = 2, .head_size = 64}, 2.65f, rank},
 };
 /* clang-format on */
 

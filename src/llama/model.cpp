@@ -48,6 +48,7 @@ llama_context_params context_params(engine &e) {
     e.n_outputs = std::max(cp.n_seq_max, outputs_min);
     cp.n_outputs_max = e.n_outputs;
     cp.n_outputs_max_per_seq = e.n_outputs;
+    cp.embeddings = false; /* they have a context of their own (embed.cpp) */
     return cp;
 }
 
@@ -137,7 +138,7 @@ void make_context(engine &e, const warm_llama_options &o) {
     e.mem = llama_get_memory(e.ctx.get());
     if (!e.mem) fail(WARM_ENOTSUP, "the model keeps no state between tokens: it can't generate text");
     e.scratch = (int32_t)cp.n_seq_max - 1;
-    set_control_vectors(e);
+    set_control_vectors(e, e.ctx.get());
     apply_adapters(e);
     set_process_priority(p.cpuparams.priority);
     e.threadpools.init(e.ctx.get(), p);

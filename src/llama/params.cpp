@@ -108,7 +108,6 @@ void check(const common_params &p) {
     if (p.n_ctx < 0) fail(WARM_EINVAL, "-c: %d is not a context size", p.n_ctx);
     if (p.n_batch <= 0) fail(WARM_EINVAL, "-b: %d is not a batch size", p.n_batch);
     if (p.n_ubatch < 0) fail(WARM_EINVAL, "-ub: %d is not a batch size", p.n_ubatch);
-    if (p.embedding) fail(WARM_ENOTSUP, "--embedding: this server generates text only");
 }
 
 } // namespace

@@ -86,6 +86,7 @@ struct engine : warm_engine {
     common_threadpools threadpools;
     llama_model_ptr model;
     llama_context_ptr ctx;
+    llama_context_ptr embed_ctx; /* for embeddings alone, NULL without --embeddings */
     std::vector<adapter> lora;
 
     const llama_vocab *vocab = nullptr;
@@ -142,7 +143,8 @@ void remember(const engine &e);
 /* adapters.cpp: LoRA adapters and control vectors, as the flags name them. Throw failure. */
 void load_adapters(engine &e);
 void apply_adapters(engine &e); /* with the scales that hold at the start */
-void set_control_vectors(engine &e);
+void set_adapters(engine &e, llama_context *ctx, std::vector<float> scales);
+void set_control_vectors(engine &e, llama_context *ctx);
 
 /* scope.cpp: the text of info->scope; needs the context and the layout. */
 std::string scope_text(engine &e);
@@ -152,6 +154,12 @@ content content_of(const std::string &path);
 void open_chat(engine &e, const char *given);
 void learn_message_head(engine &e);
 int chat_render(warm_engine *e, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err);
+
+/* embed.cpp: makes the context for embeddings, where the flags ask for it. Throws failure. */
+void open_embeddings(engine &e);
+int embed(warm_engine *e, const float *scale, const warm_embed_input *in, size_t n, warm_err *err);
+int rank_prompt(warm_engine *e, const char *query, size_t n_query, const char *doc, size_t n_doc, int32_t **tokens, size_t *n,
+                warm_err *err);
 
 /* The other entries of the tables that engine.cpp puts together. */
 int adapters(warm_engine *e, const float *scale, size_t n, warm_err *err);

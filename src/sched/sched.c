@@ -58,6 +58,7 @@ int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err)
     s->published.slots = warm_xcalloc(s->n_slots, sizeof *s->published.slots);
     if (!s->o.slot_worker) s->o.slot_worker = o->worker;
     warm__slot_states_init(s);
+    warm__embeddings_init(s);
     if (o->cache) {
         warm_kv_options ko = {.engine = s->e,
                               .cache = o->cache,
@@ -113,6 +114,10 @@ void warm_sched_set_budget(warm_sched *s, size_t limit_bytes) {
 
 void warm__post_order(warm_sched *s, struct warm_order *a) {
     post(s, &(warm_message){.kind = WARM_MSG_ORDER, .order = a});
+}
+
+void warm__post_embedding(warm_sched *s, struct warm_embedding *x) {
+    post(s, &(warm_message){.kind = WARM_MSG_EMBED, .embedding = x});
 }
 
 static void refuse(warm_sched *s, warm_task *t, const warm_err *err) {
@@ -202,6 +207,9 @@ static bool take_messages(warm_sched *s) {
         case WARM_MSG_ORDER:
             warm__order_add(s, m->order);
             break;
+        case WARM_MSG_EMBED:
+            warm__embedding_add(s, m->embedding);
+            break;
         }
         free(m);
         m = next;
@@ -265,6 +273,7 @@ bool warm_sched_step(warm_sched *s) {
     warm__drop_dear_residents(s);
     did |= warm__cache_slice(s);
     did |= warm__compute(s);
+    did |= warm__embed(s);
     warm__publish(s);
     return did || s->queue_changed; /* what has changed since may let somebody in */
 }
@@ -301,6 +310,7 @@ void warm_sched_free(warm_sched *s) {
         if (s->slots[i].task) warm__slot_fail(s, &s->slots[i], &err);
     }
     warm__slot_states_deinit(s);
+    warm__embeddings_deinit(s);
     for (uint32_t i = 0; i < s->n_seqs; i++) {
         if (s->seqs[i].in_use) warm__seq_drop(s, &s->seqs[i]);
     }

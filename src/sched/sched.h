@@ -42,6 +42,20 @@ void warm_sched_cancel(warm_sched *s, uint64_t task_id);
 /* [any] Changes the cache's budget; takes effect in the next turn, or as soon as pinned blocks allow. */
 void warm_sched_set_budget(warm_sched *s, size_t limit_bytes);
 
+typedef struct warm_embed_order {
+    const warm_embed_input *inputs; /* borrowed until done, as all here; each as the engine takes it */
+    size_t n;
+    const float *scales; /* one for each of the engine's adapters */
+    /* Called once on the engine thread, with code 0 when all are embedded; as a task's emit */
+    void (*done)(void *ud, const warm_err *err);
+    bool (*gone)(void *ud); /* [any] true: nobody waits any more, and done may come at once; NULL = never */
+    void *ud;
+} warm_embed_order;
+
+/* [any] Has the inputs embedded: between two steps of what runs in the slots as many as go into one call, orders in turn. They take no slot, and the
+ * cache has no part in it. */
+void warm_sched_embed(warm_sched *s, const warm_embed_order *o);
+
 enum warm_slot_verb { WARM_SLOT_SAVE, WARM_SLOT_RESTORE, WARM_SLOT_ERASE };
 
 typedef struct warm_slot_result {

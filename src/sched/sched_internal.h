@@ -6,6 +6,7 @@
  *   admit.c    queue -> slot: plan, room, parking           save.c     cache work in slices: loads, saves
  *   compute.c  batch, decode, sample, finish                points.c   resume points: when snapshots are taken and marks are set
  *   report.c   events and log lines                         adapters.c whose adapters compute now
+ *   embed.c    embeddings, between the steps
  *   shift.c    gaps that are closed by moving what follows
  *   slot_state.c, slot_save.c, slot_restore.c   what slots keep when their task has ended (slot_state.h)
  *
@@ -142,7 +143,7 @@ struct warm_slot {
     size_t n_chunk; /* units of it in this step's batch */
 };
 
-enum warm_message_kind { WARM_MSG_SUBMIT, WARM_MSG_CANCEL, WARM_MSG_BUDGET, WARM_MSG_ORDER };
+enum warm_message_kind { WARM_MSG_SUBMIT, WARM_MSG_CANCEL, WARM_MSG_BUDGET, WARM_MSG_ORDER, WARM_MSG_EMBED };
 
 typedef struct warm_conversation warm_conversation;
 
@@ -150,6 +151,7 @@ typedef struct warm_message {
     enum warm_message_kind kind;
     warm_task *task;
     struct warm_order *order;
+    struct warm_embedding *embedding;
     uint64_t n; /* task id, or bytes */
     struct warm_message *next;
 } warm_message;
@@ -177,6 +179,7 @@ struct warm_sched {
     uint64_t n_turns;                 /* adapters.c */
     warm_conversation *conversations; /* of each slot */
     struct warm_order *orders, **orders_tail;
+    struct warm_embedding *embeddings, **embeddings_tail; /* embed.c */
     /* batch */
     int32_t *b_token, *b_pos, *b_seq;
     uint8_t *b_want;
@@ -294,9 +297,16 @@ warm_seq *warm__reuse_find(warm_sched *s, const warm_task *t, const warm_unit *u
 /* Leaves q with what the prompt can use of it. WARM_EAGAIN: not now; after any other error q is gone. */
 int warm__reuse_move(warm_sched *s, warm_seq *q, const warm_task *t, const warm_unit *units, size_t n);
 /* sched.c */
-void warm__post_order(warm_sched *s, struct warm_order *a); /* [any] */
-bool warm__mail_waits(warm_sched *s);                       /* [any] somebody has posted a message since the turn began */
+void warm__post_order(warm_sched *s, struct warm_order *a);         /* [any] */
+void warm__post_embedding(warm_sched *s, struct warm_embedding *x); /* [any] */
+bool warm__mail_waits(warm_sched *s);                               /* [any] somebody has posted a message since the turn began */
 void warm__publish(warm_sched *s);
+
+/* embed.c */
+void warm__embeddings_init(warm_sched *s);
+void warm__embeddings_deinit(warm_sched *s); /* fails what waits */
+void warm__embedding_add(warm_sched *s, struct warm_embedding *x);
+bool warm__embed(warm_sched *s); /* one call of the engine */
 
 /* slot_state.c */
 void warm__slot_states_init(warm_sched *s);

@@ -254,6 +254,49 @@ static int sim_chat_render(warm_engine *e, const char *json, size_t len, warm_ch
     return out->text ? 0 : warm_err_set(err, WARM_ENOMEM, "no memory for the prompt");
 }
 
+enum { SIM_EMBD = 3, SIM_EMBED_SEQS = 4 };
+
+float warm_sim_embedded(uint64_t hash, size_t i) {
+    return (float)(warm__sim_mix(hash, i + 1) >> 40) / (float)(1 << 23) - 1.0f;
+}
+
+static void embed_one(const sim *s, const float *scale, const warm_embed_input *in) {
+    bool each = s->info.pooling == WARM_POOLING_NONE;
+    for (size_t t = each ? 1 : in->n; t <= in->n; t++) {
+        uint64_t hash = warm_sim_hash_adapted(in->token, t, scale, s->info.n_adapters);
+        for (size_t i = 0; i < SIM_EMBD; i++) in->out[(each ? (t - 1) * SIM_EMBD : 0) + i] = warm_sim_embedded(hash, i);
+    }
+}
+
+static int sim_embed(warm_engine *e, const float *scale, const warm_embed_input *in, size_t n, warm_err *err) {
+    sim *s = (sim *)e;
+    size_t total = 0;
+    assert(n && n <= s->info.n_embed_seqs);
+    for (size_t i = 0; i < n; i++) {
+        assert(in[i].n && in[i].n <= s->info.n_embed_max);
+        total += in[i].n;
+    }
+    assert(n == 1 || total <= s->info.n_embed_batch);
+    warm__sim_spend(s, s->o.step_ns + total * s->o.row_ns);
+    if (++s->n_embeds == s->o.embed_fails_at) return warm_err_set(err, WARM_EENGINE, "simulated failure");
+    for (size_t i = 0; i < n; i++) embed_one(s, scale, &in[i]);
+    return 0;
+}
+
+/* Query and document with the end of text between them. */
+static int sim_rank_prompt(warm_engine *e, const char *query, size_t n_query, const char *doc, size_t n_doc, int32_t **tokens,
+                           size_t *n, warm_err *err) {
+    (void)e;
+    int32_t *t = warm_malloc((n_query + 1 + n_doc) * sizeof *t);
+    if (!t) return warm_err_set(err, WARM_ENOMEM, "no memory for %zu tokens", n_query + 1 + n_doc);
+    for (size_t i = 0; i < n_query; i++) t[i] = (unsigned char)query[i] + 1;
+    t[n_query] = 0;
+    for (size_t i = 0; i < n_doc; i++) t[n_query + 1 + i] = (unsigned char)doc[i] + 1;
+    *tokens = t;
+    *n = n_query + 1 + n_doc;
+    return 0;
+}
+
 static const warm_engine_ops engine_ops = {
     .name = "sim",
     .adapters = sim_adapters,
@@ -278,6 +321,8 @@ static const warm_engine_ops engine_ops = {
     .sampler_free = sim_sampler_free,
     .sampler_accept = sim_sampler_accept,
     .sample = sim_sample,
+    .embed = sim_embed,
+    .rank_prompt = sim_rank_prompt,
     .close = sim_close,
 };
 
@@ -345,6 +390,13 @@ int warm_sim_open(const warm_sim_options *o, warm_engine **out) {
                                  .chat_template_caps = "{}",
                                  .bos = -1,
                                  .eos = 0};
+    if (o->n_embed_max) {
+        s->info.n_embed_max = o->n_embed_max;
+        s->info.n_embed_batch = 2 * o->n_embed_max;
+        s->info.n_embed_seqs = SIM_EMBED_SEQS;
+        s->info.pooling = o->pooling;
+        s->info.n_embd_out = SIM_EMBD;
+    }
     s->info.n_ctx_train = s->info.n_ctx;
     s->info.n_batch_asked = s->info.n_batch;
     bool fim = s->info.n_vocab >= FIM_FIRST + FIM_N;

@@ -38,13 +38,16 @@ typedef struct warm_sim_options {
     size_t snapshot_bytes;      /* of a snapshot, in WHOLE besides unit_bytes for each unit; 0 = 1024, at least 32 */
     const float *adapter_scale; /* of n_adapters (at most WARM_SIM_ADAPTERS_MAX): their scales at the start; borrowed by open */
     size_t n_adapters;
-    uint64_t *clock_ns;                      /* a virtual clock that calls advance; NULL = calls take no time */
-    uint64_t row_ns, copy_ns;                /* per row decoded; per unit or window row saved or loaded */
-    uint64_t step_ns;                        /* per decode */
-    uint64_t depth_ps;                       /* picoseconds per row decoded and unit before it */
-    uint64_t snapshot_ns;                    /* per snapshot saved or loaded */
+    uint32_t n_embed_max;      /* tokens of a sequence that can be embedded, twice as many in one call of up to 4; 0 = none */
+    enum warm_pooling pooling; /* of embeddings of 3 numbers */
+    uint64_t *clock_ns;        /* a virtual clock that calls advance; NULL = calls take no time */
+    uint64_t row_ns, copy_ns;  /* per row decoded; per unit or window row saved or loaded */
+    uint64_t step_ns;          /* per decode */
+    uint64_t depth_ps;         /* picoseconds per row decoded and unit before it */
+    uint64_t snapshot_ns;      /* per snapshot saved or loaded */
     uint64_t decode_fails_at, load_fails_at; /* the n-th call (1-based) fails with WARM_EENGINE; 0 = never. load: state_load */
     uint64_t shift_fails_at;                 /* ... of shift */
+    uint64_t embed_fails_at;                 /* ... of embed */
     uint64_t window_fails_at;                /* ... of window_save and window_load together */
     uint64_t snapshot_fails_at;              /* ... of snapshot_save and snapshot_load together */
 } warm_sim_options;
@@ -56,6 +59,8 @@ uint64_t warm_sim_hash(const int32_t *tokens, size_t n);
 /* The same, all of it computed with these scales. */
 uint64_t warm_sim_hash_adapted(const int32_t *tokens, size_t n, const float *scale, size_t n_scales);
 int32_t warm_sim_next(const warm_engine *e, uint64_t hash, bool ignore_eos);
+/* The i-th number of the embedding of what ends with this hash, from -1 to 1. */
+float warm_sim_embedded(uint64_t hash, size_t i);
 
 /* The hash that seq does end with, and how many units were so far decoded on, or loaded behind, state that was missing or not theirs. */
 uint64_t warm_sim_seq_hash(const warm_engine *e, int32_t seq);

@@ -60,7 +60,7 @@ typedef struct sim {
     uint64_t *row_values; /* scratch of n_window */
     uint64_t *row_hash;   /* of the last decode, by row */
     float *logits;        /* NULL until somebody asks */
-    uint64_t n_decodes, n_loads, n_window_calls, n_snapshot_calls, n_shifts;
+    uint64_t n_decodes, n_loads, n_window_calls, n_snapshot_calls, n_shifts, n_embeds;
     uint64_t n_poisoned;
     warm_sim_moved moved;
     warm_adapter adapters[WARM_SIM_ADAPTERS_MAX];

@@ -24,8 +24,13 @@ static const struct made_kind {
     const char *kind, *arch;
     uint32_t layers;
     float stands_out;
-} kinds[] = {{"dense", "qwen3", 2, 2},       {"moe", "qwen3moe", 4, 2}, {"swa", "gemma3", 6, 2},
-             {"recurrent", "mamba2", 4, 20}, {"hybrid", "lfm2", 4, 20}, {"hybrid-ssm", "granitehybrid", 6, 20},
+} kinds[] = {{"dense", "qwen3", 2, 2},
+             {"rank", "qwen3", 2, 2},
+             {"moe", "qwen3moe", 4, 2},
+             {"swa", "gemma3", 6, 2},
+             {"recurrent", "mamba2", 4, 20},
+             {"hybrid", "lfm2", 4, 20},
+             {"hybrid-ssm", "granitehybrid", 6, 20},
              {"hybrid-swa", "lfm2", 4, 20}};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
