@@ -4,13 +4,17 @@
  *
  * A batch holds at most n_ubatch rows, so that a decode is one pass through the model. While anything generates its prefill is as many units
  * as prefill_slice_ns compute at the measured rate: a running stream waits for no more than that. Engines compute in tiles of WARM_CHUNK_MIN rows, and
- * one row more costs another tile; so a sliced batch has a multiple of that, generating rows included. Where there is time for one tile only, generating rows
- * and chunks have batches of their own in turn. Chunks are at least WARM_CHUNK_MIN units and leave no shorter rest, unless the whole is
- * shorter.
+ * one row more costs another tile; so a sliced batch has a multiple of that, generating rows included, and where several prefills share it a tile that one
+ * has begun is filled by the next. Where there is time for one tile only, generating rows and chunks have batches of their own in turn, unless a step
+ * of the generating rows alone was seen to take half a tile or more: then two tiles with all of them cost less. Chunks are at least
+ * WARM_CHUNK_MIN units and leave no shorter rest, unless the whole is shorter.
  *
  * Of several prefills the oldest has what the batch can hold. But those that have little left, at most a quarter of what the oldest has,
  * share half of it, shortest first, as long as the oldest has had half of all time since its prefill began. So a short request does not wait for
- * a long one, and a long one's first token comes after at most twice its own prefill and a step, however many short ones keep coming. */
+ * a long one, and a long one's first token comes after at most twice its own prefill and a step, however many short ones keep coming.
+ *
+ * Recurrent state is computed for equally many units of each sequence at a time: of chunks that differ an engine makes several passes. So there several
+ * prefills have chunks of one length, where those fill more of the batch than one of the oldest alone. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +25,8 @@
 
 enum {
     SHORT_SHARE = 4, /* little left is so much less than the oldest has */
-    WASTE_SHARE = 8  /* batches with more of their rows wasted teach nothing */
+    WASTE_SHARE = 8, /* batches with more of their rows wasted teach nothing */
+    EQUAL_MOST = 16  /* of so many prefills equal chunks are sought */
 };
 
 static const uint64_t share_window_ns = 2 * 1000000000ull;
@@ -66,11 +71,17 @@ struct batch {
     size_t n, n_generating;
     size_t limit; /* rows */
     bool sliced;
-    double ns; /* sliced: what its prefill may still take */
+    bool in_step; /* it has equal chunks, and is to have no others */
+    double ns;    /* sliced: what its prefill may still take */
 };
 
 static size_t rest_of(const warm_slot *sl) {
     return sl->seq->n_want - sl->seq->n;
+}
+
+/* Up to where its chunk may go at most. */
+static size_t left_of(const warm_sched *s, const warm_slot *sl) {
+    return warm__points_next(s, sl->seq) - sl->seq->n;
 }
 
 static bool can_add(const warm_slot *sl) {
@@ -97,11 +108,16 @@ static warm_slot *shortest_prefill(warm_sched *s, const warm_slot *oldest) {
     return best;
 }
 
+/* The shortest chunk that makes the batch's rows a multiple of WARM_CHUNK_MIN. */
+static size_t least_chunk(const struct batch *b) {
+    size_t n = WARM_CHUNK_MIN - b->n % WARM_CHUNK_MIN;
+    return n < WARM_CHUNK_MIN ? n + WARM_CHUNK_MIN : n;
+}
+
 /* Units of q that ns are enough for, as many as make the batch's rows a multiple of WARM_CHUNK_MIN; 0: not for a chunk. */
 static size_t units_within(const warm_sched *s, const struct batch *b, const warm_seq *q, double ns, size_t most) {
     warm_prefill_cost c = warm_rates_prefill_cost(&s->rates);
-    size_t n = WARM_CHUNK_MIN - b->n % WARM_CHUNK_MIN, fits = 0;
-    if (n < WARM_CHUNK_MIN) n += WARM_CHUNK_MIN;
+    size_t n = least_chunk(b), fits = 0;
     for (; c.unit_ns > 0 && n <= most && warm_prefill_ns(&c, q->n, q->n + n) <= ns; n += WARM_CHUNK_MIN) fits = n;
     return fits;
 }
@@ -111,8 +127,11 @@ static bool add_chunk(warm_sched *s, struct batch *b, warm_slot *sl, size_t rows
     const warm_seq *q = sl->seq;
     bool first = b->n == b->n_generating;
     size_t most = b->limit - b->n, room = b->sliced ? units_within(s, b, q, ns, rows) : rows;
-    if (first && room < WARM_CHUNK_MIN) room = warm_min_size(WARM_CHUNK_MIN, most);
-    size_t chunk = chunk_size(warm__points_next(s, q) - q->n, room, most, b->sliced && !b->n, first);
+    /* A tile that others have begun is filled with what makes the batch one tile longer. */
+    if (!first && !room && b->n % WARM_CHUNK_MIN)
+        room = units_within(s, b, q, ns + (double)s->o.prefill_slice_ns / 2, warm_min_size(rows, least_chunk(b)));
+    if (first && room < WARM_CHUNK_MIN) room = warm_min_size(b->sliced ? least_chunk(b) : WARM_CHUNK_MIN, most);
+    size_t chunk = chunk_size(left_of(s, sl), room, most, b->sliced && !b->n, first);
     /* With a limit below WARM_CHUNK_MIN there are only short chunks to be had. */
     if (!chunk && b->limit < WARM_CHUNK_MIN) chunk = room;
     if (!chunk) return false;
@@ -125,6 +144,58 @@ static bool add_chunk(warm_sched *s, struct batch *b, warm_slot *sl, size_t rows
 /* Whether the others have had more than half of the time since its prefill began. */
 static bool is_owed(const warm_sched *s, const warm_slot *sl) {
     return (double)(warm__sched_now(s) - sl->prefill_since_ns) > 2 * sl->prefill_ns;
+}
+
+/* Whether a chunk of n leaves nothing of it, or enough for another one. */
+static bool can_have(const warm_sched *s, const warm_slot *sl, size_t n) {
+    size_t left = left_of(s, sl);
+    return n >= WARM_CHUNK_MIN && (left == n || left >= n + WARM_CHUNK_MIN);
+}
+
+/* How many of these can have a chunk of n, as far as there is room for it. */
+static size_t count_equal(const warm_sched *s, warm_slot *const *slots, size_t n_slots, size_t n, size_t room) {
+    size_t k = 0;
+    for (size_t i = 0; i < n_slots && (k + 1) * n <= room; i++) k += can_have(s, slots[i], n);
+    return k;
+}
+
+/* The length of which chunks fill most of the room; 0: none fill more of it, by as much as is worth it, than a chunk of the oldest alone. */
+static size_t equal_chunk(const warm_sched *s, warm_slot *const *slots, size_t n_slots, size_t room) {
+    size_t best = 0, chunk = 0, alone = 0;
+    for (size_t n = WARM_CHUNK_MIN; n <= room; n++) {
+        if (can_have(s, slots[0], n))
+            alone = n;
+        else if (is_owed(s, slots[0]))
+            continue;
+        size_t k = count_equal(s, slots, n_slots, n, room);
+        if (k * n < best) continue;
+        best = k * n;
+        chunk = n;
+    }
+    return best >= alone + WARM_CHUNK_MIN ? chunk : 0;
+}
+
+/* Where chunks have to be equally long: what is less than a chunk of any length, and then those. */
+static void add_in_step(warm_sched *s, struct batch *b) {
+    warm_slot *slots[EQUAL_MOST], *sl;
+    size_t n = 0;
+    for (; n < EQUAL_MOST && b->n < b->limit && (sl = oldest_prefill(s)); sl->n_chunk += !sl->n_chunk) {
+        if (left_of(s, sl) >= WARM_CHUNK_MIN)
+            slots[n++] = sl;
+        else if (!add_chunk(s, b, sl, b->limit - b->n, b->ns))
+            break;
+    }
+    for (size_t i = 0; i < n; i++) slots[i]->n_chunk = 0;
+    if (n < 2) return;
+    size_t room = b->limit - b->n;
+    if (b->sliced) room = units_within(s, b, slots[0]->seq, b->ns, room);
+    size_t chunk = equal_chunk(s, slots, n, room);
+    for (size_t i = 0; chunk && i < n && room >= chunk; i++) {
+        if (!can_have(s, slots[i], chunk)) continue;
+        b->n = add_rows(s, slots[i], b->n, chunk);
+        room -= chunk;
+        b->in_step = true;
+    }
 }
 
 static warm_slot *first_prefill(warm_sched *s) {
@@ -141,7 +212,8 @@ static void add_prefill(warm_sched *s, struct batch *b) {
             if (!add_chunk(s, b, x, end - b->n, b->ns - ns_kept)) break;
         }
     }
-    while (b->n < b->limit && (sl = oldest_prefill(s)) && add_chunk(s, b, sl, b->limit - b->n, b->ns)) continue;
+    if (warm_state_has_snapshots(s->info->state)) add_in_step(s, b);
+    while (!b->in_step && b->n < b->limit && (sl = oldest_prefill(s)) && add_chunk(s, b, sl, b->limit - b->n, b->ns)) continue;
 }
 
 /* An empty batch: nobody has rows in it. */
@@ -171,10 +243,14 @@ static void add_generating(warm_sched *s, struct batch *b) {
 }
 
 /* Whether the generating rows and a chunk of this one are not to be in one batch: both would be more than a tile, and there is not the time
- * for two, as far as is known. */
+ * for two, as far as is known. But a step of their own can take as long as a tile, where each row walks many cells. */
 static bool is_apart(const warm_sched *s, const struct batch *b, const warm_slot *sl) {
-    if (!sl || !b->n || b->n + warm__points_next(s, sl->seq) - sl->seq->n <= WARM_CHUNK_MIN) return false;
-    return !units_within(s, b, sl->seq, b->ns, b->limit - b->n);
+    if (!sl || !b->n || b->n + left_of(s, sl) <= WARM_CHUNK_MIN) return false;
+    if (units_within(s, b, sl->seq, b->ns, b->limit - b->n)) return false;
+    if (left_of(s, sl) <= WARM_CHUNK_MIN) return true;
+    warm_prefill_cost c = warm_rates_prefill_cost(&s->rates);
+    double tile_ns = warm_prefill_ns(&c, sl->seq->n, sl->seq->n + WARM_CHUNK_MIN), step_ns = warm_rates_decode_ns(&s->rates, b->n);
+    return tile_ns <= 0 || step_ns < tile_ns / 2;
 }
 
 static size_t build_batch(warm_sched *s, size_t *n_generating) {
@@ -358,7 +434,7 @@ static void measure(warm_sched *s, size_t n, size_t n_generating, uint64_t ns) {
     if (n_generating) s->counters.n_busy_slot_steps += n_generating;
     warm__residents_walked(s, n_generating, n - n_generating);
     if (n_generating == n) {
-        warm_rates_decode(&s->rates, s->pool.n_used, ns);
+        warm_rates_decode(&s->rates, n, s->pool.n_used, ns);
         return;
     }
     double depths = 0;

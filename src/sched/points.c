@@ -40,7 +40,8 @@ static size_t next_branch(const warm_sched *s, const warm_seq *q, size_t n) {
 
 size_t warm__points_next(const warm_sched *s, const warm_seq *q) {
     size_t branch = next_branch(s, q, q->n), due = warm_due_next(&q->due, q->n, q->n_want), gap = warm__points_gap(s);
-    /* A guess so near before a place where somebody is known to leave it is not worth a pass of its own. */
+    /* Less than a batch before a place where somebody is known to leave it, a guess is not worth a pass of its own. */
+    if (gap < s->info->n_ubatch) gap = s->info->n_ubatch;
     while (due < branch && branch < q->n_want && branch - due < gap) due = warm_due_next(&q->due, due, q->n_want);
     return warm_min_size(branch, due);
 }

@@ -47,7 +47,9 @@ void warm_rates_fork(warm_rates *r, uint64_t ns) {
     r->fork_ns_ = r->fork_ns_ > 0 ? r->fork_ns_ + ((double)ns - r->fork_ns_) / 8 : (double)ns;
 }
 
-void warm_rates_decode(warm_rates *r, size_t n_cells_used, uint64_t ns) {
+void warm_rates_decode(warm_rates *r, size_t n_rows, size_t n_cells_used, uint64_t ns) {
+    double row_ns = (double)ns / (double)n_rows;
+    r->decode_row_ns_ = r->decode_row_ns_ > 0 ? r->decode_row_ns_ + (row_ns - r->decode_row_ns_) / 8 : row_ns;
     fit_add(&r->decode_, decode_decay, 1, (double)n_cells_used, (double)ns);
 }
 

@@ -10,7 +10,8 @@
  * say nothing of b: it stays what it was. b is never negative, and never more than leaves a quarter of the mean to a.
  *
  * Decode: every cell in use is walked by every decode step, whether its sequence runs or not. The time of a pure decode step is fitted as
- * a + b * cells by least squares whose weights halve every 256 steps; b is what a resident's cells cost. Threads: [engine]. */
+ * a + b * cells by least squares whose weights halve every 256 steps; b is what a resident's cells cost. Beside that, what a row of the latest
+ * steps took. Threads: [engine]. */
 #ifndef WARM_SCHED_RATES_H
 #define WARM_SCHED_RATES_H
 
@@ -25,7 +26,7 @@ typedef struct warm_fit {
 typedef struct warm_rates {
     warm_fit prefill_, decode_;
     double depth_ns_; /* b, as it was seen last */
-    double fork_ns_;
+    double fork_ns_, decode_row_ns_;
 } warm_rates;
 
 /* Time of computing a unit: unit_ns + depth_ns * the units before it. All 0: not measured yet. */
@@ -46,7 +47,12 @@ void warm_rates_fork(warm_rates *r, uint64_t ns);
 static inline double warm_rates_fork_ns(const warm_rates *r) {
     return r->fork_ns_;
 }
-void warm_rates_decode(warm_rates *r, size_t n_cells_used, uint64_t ns);
+/* A batch of n_rows that all generate. */
+void warm_rates_decode(warm_rates *r, size_t n_rows, size_t n_cells_used, uint64_t ns);
+/* Nanoseconds of a step that so many generate in, nobody's prompt beside them; 0: not measured yet. */
+static inline double warm_rates_decode_ns(const warm_rates *r, size_t n_rows) {
+    return r->decode_row_ns_ * (double)n_rows;
+}
 /* Nanoseconds that one cell in use adds to a decode step; 0 while the steps seen do not show one. */
 double warm_rates_cell_ns(const warm_rates *r);
 

@@ -262,7 +262,7 @@ static void what_a_cell_costs_is_seen_in_the_steps(void **state) {
     assert_true(warm_rates_cell_ns(&r) == 0);
     for (int i = 0; i < 200; i++) {
         size_t cells = 1000 + warm_rng_below(&rng, 30000);
-        warm_rates_decode(&r, cells, 2000000 + 30 * cells + warm_rng_below(&rng, 200000));
+        warm_rates_decode(&r, 1, cells, 2000000 + 30 * cells + warm_rng_below(&rng, 200000));
     }
     assert_true(warm_rates_cell_ns(&r) > 27 && warm_rates_cell_ns(&r) < 33);
 }
@@ -271,7 +271,7 @@ static void steps_at_one_depth_say_nothing_of_a_cell(void **state) {
     (void)state;
     warm_rates r = {0};
     warm_rng rng = {5};
-    for (size_t i = 0; i < 200; i++) warm_rates_decode(&r, 5000 + i, 2000000 + warm_rng_below(&rng, 1000000));
+    for (size_t i = 0; i < 200; i++) warm_rates_decode(&r, 1, 5000 + i, 2000000 + warm_rng_below(&rng, 1000000));
     assert_true(warm_rates_cell_ns(&r) == 0);
 }
 
