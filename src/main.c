@@ -208,8 +208,8 @@ static void print_addresses(const server *s) {
         if (is_unix_socket(host))
             printf("%s %s%s", comma, strncmp(host, "unix:", 5) == 0 ? "" : "unix:", host);
         else
-            printf("%s http://%s%s%s:%u%s", comma, is_v6 ? "[" : "", host, is_v6 ? "]" : "", warm_http_port(s->http),
-                   s->config.api_prefix);
+            printf("%s http%s://%s%s%s:%u%s", comma, s->config.ssl_cert_file ? "s" : "", is_v6 ? "[" : "", host, is_v6 ? "]" : "",
+                   warm_http_port(s->http), s->config.api_prefix);
     }
     printf("\n");
     fflush(stdout);
@@ -243,6 +243,8 @@ static int open_http(server *s, warm_err *err) {
                                   .api_keys = c->api_keys,
                                   .n_api_keys = c->n_api_keys,
                                   .reuse_port = c->reuse_port,
+                                  .tls_cert_file = c->ssl_cert_file,
+                                  .tls_key_file = c->ssl_key_file,
                                   .cors_origins = c->cors_origins,
                                   .cors_methods = c->cors_methods,
                                   .cors_headers = c->cors_headers,

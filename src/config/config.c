@@ -397,6 +397,8 @@ static int finish(reader *r) {
         int rc = warm__set_host(&r->p, "127.0.0.1");
         if (rc) return rc;
     }
+    if (!r->action && !c->ssl_key_file != !c->ssl_cert_file)
+        return warm_err_set(r->p.err, WARM_EINVAL, "--ssl-key-file and --ssl-cert-file need each other");
     if (!r->action && c->isolate_keys && !c->n_api_keys)
         return warm_err_set(r->p.err, WARM_EINVAL, "--cache-isolation key: there are no keys, give --api-key or --api-key-file");
     for (size_t i = 0; r->p.escape && i < c->sampling.n_dry_breakers; i++) unescape((char *)c->sampling.dry_breakers[i]);

@@ -72,6 +72,7 @@ typedef struct warm_config {
     const char **api_keys; /* --api-key (comma list), --api-key-file */
     size_t n_api_keys;
     int timeout_s, threads_http, sse_ping_interval_s; /* threads_http < 1: as the machine has cores; ping < 1: none */
+    const char *ssl_key_file, *ssl_cert_file;         /* both or none */
     const char *cors_origins, *cors_methods, *cors_headers;
     bool cors_credentials;
     bool metrics, slots, props;

@@ -47,7 +47,6 @@
 #define NO_ROUTER   "one process serves one model"
 #define NO_TOOLS    "the server runs no tools"
 #define NO_UI       "there is no chat page"
-#define NO_TLS      "TLS is not available yet: the server speaks plain HTTP, put a TLS proxy in front"
 #define NO_THINK    "reasoning is not told apart from the answer yet"
 #define NO_DOWNLOAD "models by name are not supported yet; give -m FILE"
 #define NO_CKPT     "where a prompt can be resumed is chosen by what that costs and saves, within --cache-ram"
@@ -239,8 +238,10 @@ static const warm_opt server[] = {
      FIELD(cors_headers)},
     {OURS, BOOL, "--cors-credentials", "--no-cors-credentials", E("CORS_CREDENTIALS"), NULL,
      "such pages may send credentials; with * every origin is then named back", FIELD(cors_credentials)},
-    {IGNORED, STRING, "--ssl-key-file", NULL, E("SSL_KEY_FILE"), "FILE", NO_TLS},
-    {IGNORED, STRING, "--ssl-cert-file", NULL, E("SSL_CERT_FILE"), "FILE", NO_TLS},
+    {OURS, STRING, "--ssl-key-file", NULL, E("SSL_KEY_FILE"), "FILE",
+     "private key of the server, PEM: with --ssl-cert-file it speaks TLS", FIELD(ssl_key_file)},
+    {OURS, STRING, "--ssl-cert-file", NULL, E("SSL_CERT_FILE"), "FILE",
+     "certificate of the server, PEM, with those that it was signed with behind it", FIELD(ssl_cert_file)},
     {OURS, STRING, "--tags", NULL, E("TAGS"), "TAG,...", "tags of the model in the API; they say something to people only",
      SET(tags)},
     {IGNORED, INT, "--sleep-idle-seconds", NULL, NULL, "SECONDS", "the server does not sleep yet", QUIET("-1")},

@@ -51,6 +51,7 @@ static void on_closed(struct evhttp_connection *evcon, void *arg) {
     warm__conn *c = arg;
     warm_http_request *r = c->request;
     c->http->conns[c->fd] = NULL;
+    if (c->http->tls) warm__tls_end(c->bev);
     free_conn(c);
     if (!r) return;
     struct evhttp_request *ev = r->ev;
@@ -141,7 +142,8 @@ static void on_output(struct evbuffer *out, const struct evbuffer_cb_info *info,
 
 struct bufferevent *warm__conn_new(struct event_base *base, void *http) {
     warm_http *h = http;
-    struct bufferevent *bev = bufferevent_socket_new(base, -1, 0); /* evhttp closes the descriptor itself */
+    /* evhttp closes the descriptor of a plain one itself */
+    struct bufferevent *bev = h->tls ? warm__tls_bufferevent(base, h->tls) : bufferevent_socket_new(base, -1, 0);
     if (!bev) return NULL;
     warm__conn *c = warm_xcalloc(1, sizeof *c);
     c->http = h;
@@ -227,7 +229,10 @@ static void flush_once(warm__conn *c) {
     struct evbuffer *out = bufferevent_get_output(c->bev);
     if (c->request || !evbuffer_get_length(out)) return;
     evbuffer_unfreeze(out, 1);
-    evbuffer_write(out, c->fd);
+    if (c->http->tls)
+        warm__tls_write_now(c->bev);
+    else
+        evbuffer_write(out, c->fd);
     evbuffer_freeze(out, 1);
 }
 

@@ -31,7 +31,8 @@ typedef struct warm_http_options {
     int timeout_s;               /* for all of a request to arrive, and for the client to take more of its answer; 0 = 3600 */
     const char *const *api_keys; /* Authorization: Bearer KEY or X-Api-Key: KEY; compared in constant time */
     size_t n_api_keys;           /* 0 = no key needed */
-    bool reuse_port;             /* other servers may listen on the same port */
+    const char *tls_cert_file, *tls_key_file; /* PEM; both: TLS on every address. NULL: plain */
+    bool reuse_port;                          /* other servers may listen on the same port */
     /* Whose pages may use the server: "*" (all; NULL is the same), "localhost" (those of this machine, whatever their port), or a list of
      * origins with commas. An origin that may is named back, so that it may send credentials, unless all may and none. */
     const char *cors_origins;

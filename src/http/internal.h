@@ -27,6 +27,7 @@ struct evhttp_connection;
 struct evhttp_request;
 struct evkeyvalq;
 struct bufferevent;
+struct ssl_ctx_st;
 
 /* uri.c */
 
@@ -116,6 +117,18 @@ void warm__cors_deinit(warm__cors *c);
 /* What Access-Control-Allow-Origin says to a page of this origin, NULL = nothing: the browser keeps the answer from it. */
 const char *warm__cors_allowed(const warm__cors *c, const char *origin);
 
+/* tls.c */
+
+/* *out is NULL where neither file is given. WARM_EINVAL: one is missing, can't be read, or does not fit the other. */
+WARM_MUST_USE int warm__tls_open(const char *cert_file, const char *key_file, struct ssl_ctx_st **out, warm_err *err);
+void warm__tls_close(struct ssl_ctx_st *ctx); /* NULL is allowed */
+/* For a connection that is to be accepted; closes its descriptor itself. NULL without memory. */
+struct bufferevent *warm__tls_bufferevent(struct event_base *base, struct ssl_ctx_st *ctx);
+/* Says that nothing more comes, so that the client can tell the end from a line that broke. */
+void warm__tls_end(struct bufferevent *bev);
+/* Writes as much of the output as the socket takes; its front is not frozen. */
+void warm__tls_write_now(struct bufferevent *bev);
+
 /* listen.c */
 
 typedef struct warm__listener {
@@ -204,6 +217,7 @@ struct warm_http {
     warm__router router;
     warm__keys keys;
     warm__cors cors;
+    struct ssl_ctx_st *tls; /* NULL: plain HTTP */
     warm__listeners listeners;
     warm__conn **conns; /* by file descriptor */
     size_t n_conns;

@@ -339,7 +339,9 @@ int warm_http_new(const warm_http_options *o, warm_http **out, warm_err *err) {
     h->error_body = o->error_body;
     warm__keys_init(&h->keys, o->api_keys, o->n_api_keys);
     warm__cors_init(&h->cors, o->cors_origins, o->cors_methods, o->cors_headers, !o->cors_no_credentials);
-    int rc = warm__listeners_open(&h->listeners, o->n_hosts ? o->hosts : local, o->n_hosts ? o->n_hosts : 1, o->port, o->reuse_port,
+    int rc = warm__tls_open(o->tls_cert_file, o->tls_key_file, &h->tls, err);
+    if (!rc)
+        rc = warm__listeners_open(&h->listeners, o->n_hosts ? o->hosts : local, o->n_hosts ? o->n_hosts : 1, o->port, o->reuse_port,
                                   err);
     if (rc == 0) {
         rc = make_loop(h, o);
@@ -382,6 +384,7 @@ void warm_http_free(warm_http *h) {
     warm__router_deinit(&h->router);
     warm__keys_deinit(&h->keys);
     warm__cors_deinit(&h->cors);
+    warm__tls_close(h->tls);
     pthread_mutex_destroy(&h->lock);
     free(h->conns);
     free(h->prefix);

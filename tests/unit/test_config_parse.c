@@ -81,7 +81,7 @@ static void defaults_are_llama_servers(void **state) {
     warm_config_free(&c);
 }
 
-static void keys_are_only_isolated_where_there_are_keys(void **state) {
+static void what_needs_something_else_is_refused_without_it(void **state) {
     (void)state;
     warm_config c;
     parse(&c, ENV(), ARGS("--cache-isolation", "key", "--api-key", "a,b"));
@@ -90,6 +90,8 @@ static void keys_are_only_isolated_where_there_are_keys(void **state) {
     parse(&c, ENV("WARMSLOT_CACHE_ISOLATION=key"), ARGS("--cache-isolation", "none"));
     assert_false(c.isolate_keys);
     warm_config_free(&c);
+    refused("--ssl-key-file and --ssl-cert-file need each other", ENV(), ARGS("--ssl-cert-file", "c.pem"));
+    refused("--ssl-key-file and --ssl-cert-file need each other", ENV("LLAMA_ARG_SSL_KEY_FILE=k.pem"), ARGS("-c", "1"));
     refused("--cache-isolation key: there are no keys, give --api-key or --api-key-file", ENV(), ARGS("--cache-isolation", "key"));
     refused("option '--cache-isolation': expected key or none, got 'all'", ENV(),
             ARGS("--cache-isolation", "all", "--api-key", "a"));
@@ -213,14 +215,14 @@ static void odd_variables_are_named(void **state) {
 static void ignored_options_warn_once_and_say_why(void **state) {
     (void)state;
     warm_config c;
-    parse(&c, ENV("LLAMA_ARG_POOLING=mean", "HF_TOKEN=secret"),
+    parse(&c, ENV("LLAMA_ARG_MODELS_DIR=models", "HF_TOKEN=secret"),
           ARGS("-sps", "0.5", "-sps", "0.2", "--no-log-prefix", "--mmproj", "x"));
     warned(&c,
            "option '-sps' has no effect: a request gets the slot and the saved prompt that leave least to compute, however little "
            "they share");
     warned(&c, "option '--no-log-prefix' has no effect: every line shows its level and module");
     warned(&c, "option '--mmproj' has no effect: images, audio and video are not available yet");
-    warned(&c, "environment variable LLAMA_ARG_POOLING has no effect: embeddings and reranking are not available yet");
+    warned(&c, "environment variable LLAMA_ARG_MODELS_DIR has no effect: one process serves one model");
     assert_int_equal(c.n_warnings, 4);
     engine_is(&c, "");
     warm_config_free(&c);
@@ -464,7 +466,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_llama_servers),
         cmocka_unit_test(our_options_fill_the_configuration),
-        cmocka_unit_test(keys_are_only_isolated_where_there_are_keys),
+        cmocka_unit_test(what_needs_something_else_is_refused_without_it),
         cmocka_unit_test(pages_tags_and_ports_are_as_they_were_given),
         cmocka_unit_test(engine_options_are_handed_on_in_order),
         cmocka_unit_test(the_command_line_wins_over_the_environment),
