@@ -8,7 +8,10 @@
  * that are given back below those of a running sequence are walked all the same.
  *
  * What a cell costs is fitted from the steps (rates.h). Until they have shown it, it is assumed: a decode step's walk over a cell is
- * 1/6 to 1/25 of its load on CPUs, and less where a device computes. Until something was loaded, loading is assumed to be as fast as saving. */
+ * 1/6 to 1/25 of its load on CPUs, and less where a device computes. Until something was loaded, loading is assumed to be as fast as saving.
+ *
+ * It can only be loaded if the cache still has it by then. Where more goes in than there is room for it stays, as all do without a cache: else a
+ * server with a cache that is smaller than its context would compute more than one with none. */
 #include "sched/sched_internal.h"
 
 static const double assumed_walk = 1.0 / 64;
@@ -50,6 +53,28 @@ static size_t load_bytes(const warm_sched *s, const warm_seq *q, size_t n) {
     return bytes;
 }
 
+uint64_t warm__residents_taken_in(const warm_sched *s) {
+    warm_cache_stats st = {0};
+    if (s->kv) warm_cache_stats_get(s->o.cache, &st);
+    return st.evicted_bytes + st.budget_used_bytes;
+}
+
+/* Whether the cache takes in more than it has room for, q included, until q is asked for: what is running now, and of others as much again as
+ * since q was saved, by the guess above. */
+static bool will_be_evicted(const warm_sched *s, const warm_seq *q) {
+    warm_cache_stats st;
+    warm_cache_stats_get(s->o.cache, &st);
+    size_t with_it = q->n;
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        const warm_seq *x = s->slots[i].seq;
+        size_t from = x && x->has_path ? x->path.n_units : s->slots[i].n_begun;
+        if (x && from < x->n_want) with_it += x->n_want - from;
+    }
+    double unit_bytes = st.n_units ? (double)st.budget_used_bytes / (double)st.n_units : 0;
+    double taken_in = (double)warm__residents_taken_in(s) - (double)q->saved_at_bytes;
+    return 2 * taken_in + unit_bytes * (double)with_it > (double)st.budget_limit_bytes;
+}
+
 void warm__drop_dear_residents(warm_sched *s) {
     if (!s->kv) return;
     warm_kv_rates io = warm_kv_rates_get(s->kv);
@@ -63,7 +88,7 @@ void warm__drop_dear_residents(warm_sched *s) {
         if (!n) continue;
         double load_ns = (double)load_bytes(s, q, n) / rate;
         double step_ns = cell_ns > 0 ? cell_ns * (double)n : assumed_walk * load_ns;
-        if ((walked - q->idle_from) * step_ns <= load_ns) continue;
+        if ((walked - q->idle_from) * step_ns <= load_ns || will_be_evicted(s, q)) continue;
         q->idle_from = walked; /* one that is not in the tree is not asked about again before that */
         if (warm__points_in_tree(s, q)) warm__seq_drop(s, q);
     }

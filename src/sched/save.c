@@ -12,6 +12,7 @@ static const uint64_t idle_slice_ns = 20 * 1000000ull; /* verified pieces and en
 
 static void set_saved(warm_sched *s, warm_seq *q) {
     q->saved = true;
+    q->saved_at_bytes = warm__residents_taken_in(s);
     warm__points_drop(s, q);
     if (q->has_path) {
         warm_path_release(s->o.cache, &q->path);

@@ -95,8 +95,9 @@ typedef struct warm_seq {
     size_t last_point; /* the last one, in the tree or waiting */
     warm_point points[WARM_POINTS_MAX];
     unsigned n_points;
-    bool saved;        /* resident: nothing is left to save, or saving was refused */
-    size_t refused_at; /* n when a save found no room, 0 = never */
+    bool saved;              /* resident: nothing is left to save, or saving was refused */
+    uint64_t saved_at_bytes; /* warm__residents_taken_in() when that was so */
+    size_t refused_at;       /* n when a save found no room, 0 = never */
     uint64_t last_used_ns;
     double idle_from;      /* steps_walked when it went idle */
     uint64_t pool_version; /* of n_exclusive */
@@ -236,6 +237,8 @@ void warm__save_windows(warm_sched *s);
 void warm__residents_walked(warm_sched *s, size_t n_generating, size_t n_prefill);
 void warm__residents_answered(warm_sched *s, size_t n_tokens); /* an answer ended */
 /* Between admission, which may still want them, and the loads and steps that would go around them. */
+/* Bytes that have gone into the cache. */
+uint64_t warm__residents_taken_in(const warm_sched *s);
 void warm__drop_dear_residents(warm_sched *s);
 
 /* admit.c */

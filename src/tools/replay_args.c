@@ -10,6 +10,8 @@
 #include "tools/replay.h"
 #include "warmslot/cache.h"
 
+enum { KV_BYTES = 131072, PREFILL_RATE = 5000 }; /* of a model of 8 billion parameters on a small GPU */
+
 static const char usage_text[] =
     "usage: warmslot replay TRACE... [options]\n"
     "\n"
@@ -202,26 +204,24 @@ static int take_option(warm_replay_options *o, const char *name, const char *val
 static int check(const warm_replay_options *o, warm_err *err) {
     if (!o->n_traces) return warm_err_set(err, WARM_EINVAL, "no TRACE was given");
     if (o->users && o->rotate) return warm_err_set(err, WARM_EINVAL, "--users or --rotate, not both");
-    if (!strcmp(o->engine, "sim"))
-        return o->parallel ? warm_err_set(err, WARM_EINVAL, "--parallel is for a server; the simulated engine has --users") : 0;
+    if (!strcmp(o->engine, "sim")) {
+        if (o->parallel) return warm_err_set(err, WARM_EINVAL, "--parallel is for a server; the simulated engine has --users");
+        if (o->vocab) return warm_err_set(err, WARM_EINVAL, "--vocab is for a server");
+        return 0;
+    }
     if (strncmp(o->engine, "http://", 7))
         return warm_err_set(err, WARM_EINVAL, "--engine: '%.80s' is neither sim nor http://host:port", o->engine);
     if (o->users) return warm_err_set(err, WARM_EINVAL, "--users is for the simulated engine: a server is asked by --parallel N");
     if (o->parallel && o->rotate) return warm_err_set(err, WARM_EINVAL, "--parallel or --rotate, not both");
-    if (o->n_ram || o->slots || o->ctx || o->has_policies)
-        return warm_err_set(err, WARM_EINVAL, "--ram, --policy, --slots and --ctx are for the simulated engine");
+    if (o->n_ram || o->slots || o->ctx || o->has_policies || o->kv_bytes || o->prefill_rate > 0)
+        return warm_err_set(
+            err, WARM_EINVAL,
+            "--ram, --policy, --kv-bytes, --prefill-rate, --slots and --ctx are for the simulated engine: a server has its own");
     return 0;
 }
 
 int warm_replay_parse(int argc, char **argv, warm_replay_options *o, warm_err *err) {
-    *o = (warm_replay_options){.engine = "sim",
-                               .scale = 1,
-                               .part = 1,
-                               .n_parts = 1,
-                               .n_repeats = 1,
-                               .kv_bytes = 131072,
-                               .prefill_rate = 5000,
-                               .predict = 1};
+    *o = (warm_replay_options){.engine = "sim", .scale = 1, .part = 1, .n_parts = 1, .n_repeats = 1, .predict = 1};
     o->traces = warm_xcalloc((size_t)argc, sizeof *o->traces);
     int rc = take_policies(o, warm_policy_names()[0], err);
     for (int i = 1; !rc && i < argc; i++) {
@@ -235,6 +235,8 @@ int warm_replay_parse(int argc, char **argv, warm_replay_options *o, warm_err *e
         i++;
     }
     if (!rc) rc = check(o, err);
-    if (!rc && !o->parallel) o->parallel = 1;
+    if (!o->parallel) o->parallel = 1;
+    if (!o->kv_bytes) o->kv_bytes = KV_BYTES;
+    if (!(o->prefill_rate > 0)) o->prefill_rate = PREFILL_RATE;
     return rc ? rc : WARM_REPLAY_RUN;
 }

@@ -279,10 +279,10 @@ static void a_task_that_was_parked_goes_on_with_its_own_sequence_if_room_comes_f
 }
 
 /* Two conversations in turn in a context that holds both; what the first finds in the context when it comes back. */
-static size_t left_in_context(size_t n_other, int32_t n_predict) {
+static size_t left_in_context(size_t n_other, int32_t n_predict, size_t budget_bytes) {
     world w;
-    world_open(&w,
-               &(world_options){.sim = {.n_ctx = 4096, .row_ns = 1000, .step_ns = 1000, .copy_ns = 100}, .budget_bytes = 8 << 20});
+    world_open(&w, &(world_options){.sim = {.n_ctx = 4096, .row_ns = 1000, .step_ns = 1000, .copy_ns = 100},
+                                    .budget_bytes = budget_bytes});
     int32_t prompt[MANY], other[MANY];
     request r, away, back;
     tokens_fill(prompt, 1000, 1);
@@ -305,9 +305,17 @@ static size_t left_in_context(size_t n_other, int32_t n_predict) {
 
 static void idle_cells_leave_for_who_would_walk_over_them_for_longer_than_they_take_to_load(void **state) {
     (void)state;
-    assert_int_equal(left_in_context(1000, 1), 0);
-    assert_int_equal(left_in_context(64, 200), 0);
-    assert_int_equal(left_in_context(64, 1), 999);
+    assert_int_equal(left_in_context(1000, 1, 8 << 20), 0);
+    assert_int_equal(left_in_context(64, 200, 8 << 20), 0);
+    assert_int_equal(left_in_context(64, 1, 8 << 20), 999);
+}
+
+/* Nor would it be loaded again. */
+static void idle_cells_stay_where_the_cache_will_not_have_them_by_then(void **state) {
+    (void)state;
+    size_t room_for_both = 1 << 20, room_for_one = 128 << 10;
+    assert_int_equal(left_in_context(1000, 1, room_for_both), 0);
+    assert_int_equal(left_in_context(1000, 1, room_for_one), 999);
 }
 
 static void idle_cells_leave_before_a_long_prompt_takes_its_own(void **state) {
@@ -460,6 +468,7 @@ int main(void) {
         cmocka_unit_test(a_task_that_was_parked_goes_on_with_its_own_sequence_if_room_comes_first),
         cmocka_unit_test(who_has_an_answer_finds_it_counted_and_its_slot_free),
         cmocka_unit_test(idle_cells_leave_for_who_would_walk_over_them_for_longer_than_they_take_to_load),
+        cmocka_unit_test(idle_cells_stay_where_the_cache_will_not_have_them_by_then),
         cmocka_unit_test(idle_cells_leave_before_a_long_prompt_takes_its_own),
         cmocka_unit_test(a_resident_that_is_continued_need_not_make_room),
         cmocka_unit_test(cells_shared_with_a_running_task_are_needed_once),
