@@ -159,20 +159,21 @@ static size_t count_equal(const warm_sched *s, warm_slot *const *slots, size_t n
     return k;
 }
 
-/* The length of which chunks fill most of the room; 0: none fill more of it, by as much as is worth it, than a chunk of the oldest alone. */
+/* The length of which chunks fill most of the room, a third more where the oldest is to have none; 0: none fill so much more than a chunk of the
+ * oldest alone that it is worth it. */
 static size_t equal_chunk(const warm_sched *s, warm_slot *const *slots, size_t n_slots, size_t room) {
-    size_t best = 0, chunk = 0, alone = 0;
+    size_t best = 0, chunk = 0, alone = 0, rows = 0;
     for (size_t n = WARM_CHUNK_MIN; n <= room; n++) {
-        if (can_have(s, slots[0], n))
-            alone = n;
-        else if (is_owed(s, slots[0]))
-            continue;
-        size_t k = count_equal(s, slots, n_slots, n, room);
-        if (k * n < best) continue;
-        best = k * n;
+        bool oldest = can_have(s, slots[0], n);
+        if (oldest) alone = n;
+        if (!oldest && is_owed(s, slots[0])) continue;
+        size_t k = count_equal(s, slots, n_slots, n, room), worth = k * n * (oldest ? 4 : 3);
+        if (worth < best) continue;
+        best = worth;
+        rows = k * n;
         chunk = n;
     }
-    return best >= alone + WARM_CHUNK_MIN ? chunk : 0;
+    return rows >= alone + WARM_CHUNK_MIN ? chunk : 0;
 }
 
 /* Where chunks have to be equally long: what is less than a chunk of any length, and then those. */

@@ -20,18 +20,29 @@ static struct {
     const warm_engine_ops *real;
     uint64_t step_ns, depth_ns,
         tile_ns;        /* of each step; of each row for each unit before it; of each 64 rows, of a batch with as many */
+    uint64_t alone_ns;  /* of each row of a batch with less */
     size_t chunk[4096]; /* prefill chunks in order */
     size_t n_chunks;
+    size_t n_batches, n_odd;   /* with more than one row of somebody; of those, not of whole tiles */
+    size_t n_equal, n_unequal; /* with more than one chunk, of one length or not */
 } sim;
 
 static int decode(warm_engine *e, const warm_batch *b, warm_err *err) {
     sim.w->now_ns += sim.step_ns;
     for (size_t i = 0; i < b->n; i++) sim.w->now_ns += sim.depth_ns * (uint64_t)b->pos[i];
     if (b->n >= TILE) sim.w->now_ns += (b->n + TILE - 1) / TILE * sim.tile_ns;
+    if (b->n < TILE) sim.w->now_ns += b->n * sim.alone_ns;
+    size_t begun = sim.n_chunks;
     for (size_t i = 0, n; i < b->n; i += n) {
         for (n = 1; i + n < b->n && b->seq[i + n] == b->seq[i]; n++) continue;
         if (n > 1) sim.chunk[sim.n_chunks++ % 4096] = n;
     }
+    bool several = sim.n_chunks > begun + 1, equal = true;
+    for (size_t i = begun; i < sim.n_chunks; i++) equal &= sim.chunk[i % 4096] == sim.chunk[begun % 4096];
+    sim.n_equal += several && equal;
+    sim.n_unequal += several && !equal;
+    sim.n_batches += sim.n_chunks > begun;
+    sim.n_odd += sim.n_chunks > begun && b->n % TILE;
     return sim.real->decode(e, b, err);
 }
 
@@ -139,6 +150,62 @@ static void on_a_slow_machine_a_stream_waits_for_the_shortest_chunks(void **stat
     check_chunks(TILE, TILE);
     assert_true(gap <= 2 * (sim.tile_ns + TILE * (uint64_t)ROW_NS) + 3 * MS);
     world_close(&w);
+}
+
+/* Where many cells are walked for each row that generates. */
+static void a_stream_whose_own_steps_are_dear_shares_tiles_with_a_prompt(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, (world_options){.n_slots = 2});
+    sim.tile_ns = 60 * MS;
+    sim.alone_ns = 70 * MS;
+    uint64_t gap = gap_beside_a_cold_prompt(&w, 128), tile = sim.tile_ns + TILE * (uint64_t)ROW_NS;
+    for (size_t k = 2; k + 2 < sim.n_chunks; k++) assert_int_equal(sim.chunk[k], 2 * TILE - 1);
+    assert_true(gap <= 2 * tile + 3 * MS);
+    world_close(&w);
+}
+
+/* Prompts that came together, of different lengths, beside a stream or not. */
+enum { N_TOGETHER = 12 };
+static void run_together(world *w, bool stream) {
+    static int32_t prompt[600];
+    request first, r[N_TOGETHER];
+    tokens_fill(prompt, 128, 1);
+    if (stream) submit(w, &first, prompt, 128, 2000);
+    while (stream && first.n_got < 3) warm_sched_step(w->sched);
+    sim.n_chunks = sim.n_batches = sim.n_odd = sim.n_equal = sim.n_unequal = 0;
+    for (size_t i = 0; i < N_TOGETHER; i++) {
+        size_t n = 330 + i * 37 % 200;
+        tokens_fill(prompt, n, 2 + i);
+        submit(w, &r[i], prompt, n, 1);
+    }
+    for (size_t i = 0; i < N_TOGETHER; i++) {
+        request_wait(w, &r[i]);
+        end(w, &r[i]);
+    }
+    if (stream) end(w, &first);
+}
+
+static void prompts_beside_a_stream_fill_whole_tiles_together(void **state) {
+    (void)state;
+    world w;
+    open_world(&w, (world_options){.n_slots = N_TOGETHER + 1, .sim = {.n_seq_max = 24}});
+    run_together(&w, true);
+    assert_true(sim.n_batches >= 8);
+    assert_true(sim.n_odd <= sim.n_batches / 4);
+    world_close(&w);
+}
+
+static void recurrent_prompts_are_computed_in_equal_chunks(void **state) {
+    (void)state;
+    static const enum warm_state_kind kinds[] = {WARM_STATE_RANGES_SNAPSHOTS, WARM_STATE_SNAPSHOTS};
+    for (size_t i = 0; i < 2; i++) {
+        world w;
+        open_world(&w, world_of_kind(kinds[i], (world_options){.n_slots = N_TOGETHER + 1, .sim = {.n_seq_max = 24}}));
+        run_together(&w, false);
+        assert_true(sim.n_equal > 2 * sim.n_unequal);
+        world_close(&w);
+    }
 }
 
 static void without_a_stream_batches_are_full(void **state) {
@@ -328,6 +395,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_waits_for_one_slice_of_a_prompt),
         cmocka_unit_test(on_a_slow_machine_a_stream_waits_for_the_shortest_chunks),
+        cmocka_unit_test(a_stream_whose_own_steps_are_dear_shares_tiles_with_a_prompt),
+        cmocka_unit_test(prompts_beside_a_stream_fill_whole_tiles_together),
+        cmocka_unit_test(recurrent_prompts_are_computed_in_equal_chunks),
         cmocka_unit_test(without_a_stream_batches_are_full),
         cmocka_unit_test(short_requests_and_a_cold_one_do_not_hold_each_other_up),
         cmocka_unit_test(slices_leave_a_cold_prompt_half_of_the_time),
