@@ -22,6 +22,7 @@ extern "C" {
 #endif
 
 typedef struct warm_engine warm_engine;
+typedef struct warm_chat warm_chat; /* how the answers to one chat request are held to their form, and read; constant */
 typedef struct warm_sampler
     warm_sampler; /* one per task; its maker's thread may feed it the prompt, then it is the engine thread's */
 
@@ -144,6 +145,8 @@ typedef struct warm_sampling {
     size_t n_logit_bias;
     const char *grammar;     /* GBNF, or NULL */
     const char *json_schema; /* JSON text, converted by the engine; not together with grammar */
+    const warm_chat
+        *chat; /* of a chat request, or NULL: its own grammar, if it has one, was made with json_schema and replaces it */
 } warm_sampling;
 
 void warm_sampling_default(warm_sampling *s);
@@ -157,6 +160,7 @@ typedef struct warm_sampled {
     int32_t token;
     float p; /* of the token itself, as in warm_token_prob; 0 without n_probs */
     bool is_eog;
+    bool is_text;           /* a special token whose text belongs to the answer: the chat's parser looks for it */
     warm_token_prob *probs; /* the n_probs likeliest, descending; the sampler owns it until its next sample */
     size_t n_probs;
 } warm_sampled;
@@ -244,7 +248,22 @@ typedef struct warm_chat_prompt {
     size_t len;
     char *stops; /* strings that end an answer besides the tokens that do: n_stops of them, each with its NUL; NULL = none */
     size_t n_stops;
+    warm_chat *chat; /* given back with chat_free; NULL: an answer is its text and nothing else */
 } warm_chat_prompt;
+
+/* An answer, taken apart. Texts need not be the generated ones byte for byte, and are NUL-terminated. */
+typedef struct warm_chat_call {
+    const char *id, *name; /* id "": the model gave none */
+    const char *arguments; /* JSON; of a text that goes on, its beginning */
+    size_t arguments_len;
+} warm_chat_call;
+typedef struct warm_chat_message {
+    const char *reasoning, *content;
+    size_t reasoning_len, content_len;
+    const warm_chat_call *calls;
+    size_t n_calls;
+    void *memory; /* holds all of it */
+} warm_chat_message;
 
 /* Text functions. [any] thread; results are malloc'ed and freed by the caller with free(). */
 typedef struct warm_text_ops {
@@ -254,8 +273,15 @@ typedef struct warm_text_ops {
     size_t (*token_piece)(warm_engine *e, int32_t token, bool special, char *buf, size_t cap);
     bool (*token_is_eog)(warm_engine *e, int32_t token);
     /* Renders the chat template. request_json is the whole body of a chat request (messages, tools, chat_template_kwargs,
-     * add_generation_prompt, ...), already known to be JSON. WARM_EINVAL with the template's own words; WARM_ENOTSUP if the model has none. */
-    int (*chat_render)(warm_engine *e, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err);
+     * add_generation_prompt, ...), already known to be JSON; json_schema is what the answer has to be, or NULL. WARM_EINVAL with the
+     * template's own words; WARM_ENOTSUP if the model has none. */
+    int (*chat_render)(warm_engine *e, const char *request_json, size_t len, const char *json_schema, warm_chat_prompt *out,
+                       warm_err *err);
+    /* Reads what was generated so far; partial: it may go on. From one call to the next, texts grow at their ends and calls are added.
+     * Its memory is the caller's, with free(). WARM_EENGINE: a whole text that is not of the template's form. */
+    int (*chat_parse)(warm_engine *e, const warm_chat *chat, const char *text, size_t len, bool partial, warm_chat_message *out,
+                      warm_err *err);
+    void (*chat_free)(warm_engine *e, warm_chat *chat);
 } warm_text_ops;
 
 struct warm_engine {

@@ -18,6 +18,7 @@ void warm_answer_init(warm_answer *a) {
 }
 
 void warm_answer_deinit(warm_answer *a) {
+    warm_message_deinit(&a->message);
     warm_buf_free(&a->text);
     free(a->tokens);
     free(a->probs);
@@ -66,4 +67,16 @@ int warm_answer_add(warm_answer *a, const warm_params *p, const warm_event *ev, 
     if (n_probs) add_probs(a, ev, n_probs);
     a->n_tokens = n;
     return 0;
+}
+
+int warm_answer_read(warm_answer *a, const warm_params *p, const warm_event *ev, warm_err *err) {
+    warm_message *m = &a->message;
+    if (!a->begun && p->continues && p->chat) {
+        int rc = warm_message_read(m, p->engine, p->chat, "", 0, true, err);
+        if (rc) return rc;
+        warm_message_skip(m);
+    }
+    if (ev->text_len) warm_buf_append(&a->text, ev->text, ev->text_len);
+    if (warm_buf_err(&a->text)) return warm_err_set(err, WARM_ENOMEM, "out of memory for the answer");
+    return warm_message_read(m, p->engine, p->chat, a->text.data, a->text.len, ev->type != WARM_EV_DONE, err);
 }

@@ -30,7 +30,7 @@ void warm_reply_failure(warm_http_request *req, const warm_failure *f) {
     warm_json j;
     warm_buf_init(&b, ERROR_MAX);
     warm_json_init(&j, &b);
-    warm_failure_write(&j, f);
+    warm_failure_write(&j, f, NULL);
     bool ok = !warm_buf_err(&b);
     warm_http_reply(req, warm_failure_status(f->err.code), WARM_API_JSON, ok ? b.data : "", ok ? b.len : 0);
     warm_buf_free(&b);

@@ -112,6 +112,11 @@ void warm__handle_rerank(warm_http_request *r, void *ud);
 void warm__handle_tokenize(warm_http_request *r, void *ud);
 void warm__handle_detokenize(warm_http_request *r, void *ud);
 void warm__handle_apply_template(warm_http_request *r, void *ud);
+void warm__handle_responses(warm_http_request *r, void *ud);
+void warm__handle_anthropic(warm_http_request *r, void *ud);
+void warm__handle_count_chat(warm_http_request *r, void *ud);
+void warm__handle_count_responses(warm_http_request *r, void *ud);
+void warm__handle_count_anthropic(warm_http_request *r, void *ud);
 
 /* [any] Scales for the tasks of a request: what it asks for, else the server's. To be freed; NULL: the engine has no adapters, or no memory. */
 float *warm__lora_scales(warm_api *api, const warm_params *p);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * api/completion.c - /completion, /infill, /v1/completions and /v1/chat/completions: from a body to tasks, from their events to an answer.
+ * api/completion.c - /completion, /infill, /v1/completions, /v1/chat/completions, /v1/responses and /v1/messages: from a body to tasks, from their events to an answer.
  *
  * The pool makes the tasks, submits them and is done. Each event is queued by the engine thread, and the loop thread is told
  * once per batch: it takes the whole queue, formats it, and writes it at once. A stream begins with the first event that is not a
@@ -112,11 +112,7 @@ static void end_stream(warm_completion *c) {
 /* Ends the answer with an error; the tasks that still run have no reader any more. */
 static void fail(warm_completion *c, const warm_failure *f, warm_buf *out) {
     if (c->streaming) {
-        warm_json j;
-        warm_buf_puts(out, "data: ");
-        warm_json_init(&j, out);
-        warm_failure_write(&j, f);
-        warm_buf_puts(out, "\n\n");
+        warm_format_stream_error(&c->reply, f, out);
         if (!warm_buf_err(out)) write_stream(c, out);
         end_stream(c);
     } else {
@@ -363,8 +359,8 @@ static int make_and_submit(warm_completion *c, warm_prompts *prompts, warm_err *
 
 static void fill_reply(warm_completion *c) {
     const warm_api *api = c->call.api;
-    memcpy(c->id, "chatcmpl-", 9);
-    warm__random_letters(c->id + 9, 32);
+    const char *prefix = c->kind == WARM_API_RESPONSES ? "resp_" : c->kind == WARM_API_ANTHROPIC ? "msg_" : "chatcmpl-";
+    warm__random_letters(stpcpy(c->id, prefix), 32);
     c->reply.params = &c->params;
     c->reply.engine = api->engine;
     c->reply.model = api->model_name;
@@ -433,6 +429,14 @@ static void init_chat(warm_call *call) {
     init((warm_completion *)call, WARM_API_CHAT);
 }
 
+static void init_responses(warm_call *call) {
+    init((warm_completion *)call, WARM_API_RESPONSES);
+}
+
+static void init_anthropic(warm_call *call) {
+    init((warm_completion *)call, WARM_API_ANTHROPIC);
+}
+
 static void init_infill(warm_call *call) {
     init((warm_completion *)call, WARM_API_INFILL);
 }
@@ -452,6 +456,14 @@ void warm__handle_text(warm_http_request *r, void *ud) {
 
 void warm__handle_chat(warm_http_request *r, void *ud) {
     start(r, ud, init_chat);
+}
+
+void warm__handle_responses(warm_http_request *r, void *ud) {
+    start(r, ud, init_responses);
+}
+
+void warm__handle_anthropic(warm_http_request *r, void *ud) {
+    start(r, ud, init_anthropic);
 }
 
 void warm__handle_infill(warm_http_request *r, void *ud) {

@@ -45,8 +45,9 @@ int warm_failure_status(int code) {
     }
 }
 
-static void write_error(warm_json *j, int status, const char *type, const char *message, const warm_failure *f) {
+static void write_error(warm_json *j, int status, const char *type, const char *message, const warm_failure *f, const char *kind) {
     warm_json_obj(j);
+    if (kind) warm_json_kstr(j, "type", kind);
     warm_json_key(j, "error");
     warm_json_obj(j);
     warm_json_kint(j, "code", status);
@@ -60,10 +61,10 @@ static void write_error(warm_json *j, int status, const char *type, const char *
     warm_json_obj_end(j);
 }
 
-void warm_failure_write(warm_json *j, const warm_failure *f) {
+void warm_failure_write(warm_json *j, const warm_failure *f, const char *kind) {
     int status = warm_failure_status(f->err.code);
     const char *type = f->err.code == WARM_ETOOLARGE ? "exceed_context_size_error" : type_of(status);
-    write_error(j, status, type, f->err.text[0] ? f->err.text : warm_strerror(f->err.code), f);
+    write_error(j, status, type, f->err.text[0] ? f->err.text : warm_strerror(f->err.code), f, kind);
 }
 
 char *warm_api_error_body(int status, const char *message, size_t *len) {
@@ -71,7 +72,7 @@ char *warm_api_error_body(int status, const char *message, size_t *len) {
     warm_json j;
     warm_buf_init(&b, 64 * 1024);
     warm_json_init(&j, &b);
-    write_error(&j, status, type_of(status), message, NULL);
+    write_error(&j, status, type_of(status), message, NULL, NULL);
     char *body = warm_buf_take(&b, len);
     warm_buf_free(&b);
     return body;

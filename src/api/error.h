@@ -18,6 +18,7 @@ typedef struct warm_failure {
 } warm_failure;
 
 int warm_failure_status(int code); /* of a WARM_E* */
-void warm_failure_write(warm_json *j, const warm_failure *f);
+/* kind: "type" beside "error", as in Anthropic's streams; NULL: none. */
+void warm_failure_write(warm_json *j, const warm_failure *f, const char *kind);
 
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * api/format.h - events as JSON: llama-server's fields for the native, the text and the chat route, streamed and whole.
+ * api/format.h - events as JSON: llama-server's fields for the native, the text and the chat routes, streamed and whole.
  *
- * Pure functions of the request's parameters and what its tasks answered. Errors are the buffer's.
+ * Functions of the request's parameters and what its tasks answered; chats are read here, event by event. Errors are the buffer's.
  * Threads: [loop] by custom; they share nothing. */
 #ifndef WARM_API_FORMAT_H
 #define WARM_API_FORMAT_H
 
 #include "api/answer.h"
+#include "api/error.h"
 #include "api/params.h"
 #include "base/json_write.h"
 
@@ -25,6 +26,8 @@ typedef struct warm_reply {
 void warm_format_stream(const warm_reply *r, size_t i, const warm_event *ev, warm_buf *out);
 /* Appends what follows when every answer has ended. */
 void warm_format_stream_end(const warm_reply *r, warm_buf *out);
+/* Appends an error that ends a stream. */
+void warm_format_stream_error(const warm_reply *r, const warm_failure *f, warm_buf *out);
 /* The body of a response that is not streamed; every answer has ended. */
 void warm_format_whole(const warm_reply *r, warm_buf *out);
 

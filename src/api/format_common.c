@@ -226,20 +226,80 @@ size_t warm__n_shown_probs(const warm_reply *r, const warm_answer *a) {
     return n < a->n_tokens ? a->n_tokens - n : 0;
 }
 
+void warm__open_event(warm_json *j, warm_buf *out, const char *type) {
+    warm_buf_printf(out, "event: %s\n", type);
+    warm__sse_begin(out, j);
+    warm_json_obj(j);
+    warm_json_kstr(j, "type", type);
+}
+
+void warm__close_event(warm_json *j, warm_buf *out) {
+    warm_json_obj_end(j);
+    warm__sse_end(out);
+}
+
 void warm_format_stream(const warm_reply *r, size_t i, const warm_event *ev, warm_buf *out) {
-    if (r->params->kind == WARM_API_NATIVE)
+    bool chat = warm_api_is_chat(r->params->kind) && ev->type != WARM_EV_PROGRESS;
+    int rc = chat ? warm_answer_read(&r->answers[i], r->params, ev, NULL) : 0;
+    if (rc) {
+        warm_buf_fail(out, rc);
+        return;
+    }
+    switch (r->params->kind) {
+    case WARM_API_TEXT:
+        warm__text_stream(r, i, ev, out);
+        break;
+    case WARM_API_CHAT:
+        warm__chat_stream(r, i, ev, out);
+        break;
+    case WARM_API_RESPONSES:
+        warm__responses_stream(r, i, ev, out);
+        break;
+    case WARM_API_ANTHROPIC:
+        warm__anthropic_stream(r, i, ev, out);
+        break;
+    case WARM_API_NATIVE:
+    case WARM_API_INFILL:
         warm__native_stream(r, i, ev, out);
-    else
-        warm__openai_stream(r, i, ev, out);
+    }
 }
 
 void warm_format_stream_end(const warm_reply *r, warm_buf *out) {
-    if (r->params->kind != WARM_API_NATIVE) warm__openai_stream_end(r, out);
+    if (r->params->kind == WARM_API_CHAT) warm__chat_stream_end(r, out);
+    if (r->params->kind == WARM_API_TEXT) warm_buf_puts(out, "data: [DONE]\n\n");
+}
+
+void warm_format_stream_error(const warm_reply *r, const warm_failure *f, warm_buf *out) {
+    bool anthropic = r->params->kind == WARM_API_ANTHROPIC;
+    warm_json j;
+    if (anthropic) warm_buf_puts(out, "event: error\n");
+    warm__sse_begin(out, &j);
+    warm_failure_write(&j, f, anthropic ? "error" : NULL);
+    warm__sse_end(out);
 }
 
 void warm_format_whole(const warm_reply *r, warm_buf *out) {
-    if (r->params->kind == WARM_API_NATIVE)
+    for (size_t i = 0; warm_api_is_chat(r->params->kind) && i < r->n_answers; i++) {
+        warm_answer *a = &r->answers[i];
+        int rc = warm_message_read(&a->message, r->params->engine, r->params->chat, a->text.data, a->text.len, false, NULL);
+        if (rc) warm_buf_fail(out, rc);
+        if (rc) return;
+    }
+    switch (r->params->kind) {
+    case WARM_API_TEXT:
+        warm__text_whole(r, out);
+        break;
+    case WARM_API_CHAT:
+        warm__chat_whole(r, out);
+        break;
+    case WARM_API_RESPONSES:
+        warm__responses_whole(r, out);
+        break;
+    case WARM_API_ANTHROPIC:
+        warm__anthropic_whole(r, out);
+        break;
+    case WARM_API_NATIVE:
+    case WARM_API_INFILL:
         warm__native_whole(r, out);
-    else
-        warm__openai_whole(r, out);
+    }
 }

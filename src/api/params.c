@@ -138,7 +138,7 @@ static int read_fields(warm_params *p, warm_err *err) {
     for (size_t i = 0; i < n; i++) {
         const field *f = &fields[i];
         warm_jv *v = warm_jget(p->root, f->name);
-        if (!v || f->offset == decided || ((f->flags & NOT_CHAT) && p->kind == WARM_API_CHAT)) continue;
+        if (!v || f->offset == decided || ((f->flags & NOT_CHAT) && warm_api_is_chat(p->kind))) continue;
         decided = f->offset;
         int rc = read_field(f, v, p, err);
         if (rc) return rc;
@@ -222,6 +222,7 @@ void warm_params_deinit(warm_params *p) {
     free(p->response_fields);
     free(p->logit_bias);
     free(p->lora);
+    if (p->chat) p->engine->text->chat_free(p->engine, p->chat);
     if (p->root) json_object_put(p->root);
     *p = (warm_params){.kind = p->kind};
 }

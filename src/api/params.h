@@ -15,8 +15,12 @@
 #include "sched/task.h"
 #include "warmslot/engine.h"
 
-/* /completion, /v1/completions, /v1/chat/completions, /infill; the last differs from the first in how its prompt is made only */
-enum warm_api_kind { WARM_API_NATIVE, WARM_API_TEXT, WARM_API_CHAT, WARM_API_INFILL };
+/* /completion, /v1/completions, /v1/chat/completions, /v1/responses, /v1/messages, /infill; the last differs from the first in how its
+ * prompt is made only, and the two before it are chats in other words. */
+enum warm_api_kind { WARM_API_NATIVE, WARM_API_TEXT, WARM_API_CHAT, WARM_API_RESPONSES, WARM_API_ANTHROPIC, WARM_API_INFILL };
+static inline bool warm_api_is_chat(enum warm_api_kind k) {
+    return k == WARM_API_CHAT || k == WARM_API_RESPONSES || k == WARM_API_ANTHROPIC;
+}
 
 /* What holds when a request does not say: the server's own options. */
 typedef struct warm_defaults {
@@ -45,6 +49,8 @@ typedef struct warm_params_scope {
 typedef struct warm_params {
     enum warm_api_kind kind; /* that of the answer: never WARM_API_INFILL */
     bool stream, include_usage, cache_prompt, return_tokens, return_progress, timings_per_token, verbose;
+    bool continues;     /* chat: the client has the beginning of the answer, a stream does not repeat it */
+    bool cache_control; /* the request marks parts of its prompt as to be kept */
     int32_t n_predict, n_indent, n_keep, n_discard, n_cmpl, n_cache_reuse, sse_ping_interval, id_slot;
     int64_t t_max_predict_ms;
     warm_sampling sampling;
@@ -58,6 +64,8 @@ typedef struct warm_params {
     const char **own_stop;       /* the array behind stop, if it is not the server's */
     char *template_stops;        /* strings of it */
     char *own_salt;              /* what salt is where there is a tenant */
+    warm_chat *chat;             /* how answers are read; NULL: they are text */
+    warm_engine *engine;         /* that chat is of */
     warm_logit_bias *logit_bias; /* the same */
 } warm_params;
 

@@ -280,7 +280,7 @@ static int read_constraints(warm_params *p, warm_err *err) {
     int rc = g ? read_string("grammar", g, &grammar, err) : 0;
     if (rc) return rc;
     if (grammar && !*grammar) grammar = NULL;
-    bool chat = p->kind == WARM_API_CHAT;
+    bool chat = warm_api_is_chat(p->kind);
     if (grammar || schema) p->sampling.grammar = p->sampling.json_schema = NULL;
     if (schema) p->sampling.json_schema = schema_text(schema);
     if (chat) {
@@ -319,19 +319,32 @@ static int read_chat_logprobs(warm_params *p, warm_err *err) {
     return 0;
 }
 
-/* Calls are not parsed out of the answer, so an answer that has to be a call can't be promised. */
 static int read_tool_choice(warm_params *p, warm_err *err) {
     warm_jv *tools = warm_jget(p->root, "tools"), *choice = warm_jget(p->root, "tool_choice");
     if (tools && !warm_jis(tools, json_type_array)) return warm__params_type(err, "tools", "an array", tools);
+    if (tools && json_object_array_length(tools) && p->stream && p->sampling.n_probs > 0 && p->kind == WARM_API_CHAT)
+        return warm_err_set(err, WARM_EINVAL, "Field 'logprobs': can't be used together with tools in a stream");
     if (!choice) return 0;
-    if (warm_jis(choice, json_type_object)) return not_yet(err, "tool_choice", "a forced tool call");
     const char *s = NULL;
+    if (warm_jis(choice, json_type_object)) {
+        int rc = read_string("tool_choice.type", warm_jget(choice, "type"), &s, err);
+        if (!rc && strcmp(s, "function") != 0) return not_yet(err, "tool_choice", "a choice other than of one function");
+        return rc ? rc : read_string("tool_choice.function.name", warm_jget(warm_jget(choice, "function"), "name"), &s, err);
+    }
     int rc = read_string("tool_choice", choice, &s, err);
     if (rc) return rc;
-    if (!strcmp(s, "required")) return not_yet(err, "tool_choice", "a forced tool call");
-    if (strcmp(s, "auto") != 0 && strcmp(s, "none") != 0)
+    if (strcmp(s, "auto") != 0 && strcmp(s, "none") != 0 && strcmp(s, "required") != 0)
         return warm_err_set(err, WARM_EINVAL, "Field 'tool_choice': must be \"auto\", \"none\" or \"required\", got \"%.40s\"", s);
     return 0;
+}
+
+/* As the template takes it: true, or the name of what is continued. */
+static void read_continues(warm_params *p) {
+    warm_jv *v = warm_jget(p->root, "continue_final_message"), *echo = warm_jget(p->root, "echo");
+    const char *s = warm_jcstr(v);
+    p->continues = (warm_jis(v, json_type_boolean) && json_object_get_boolean(v)) ||
+                   (s && (!strcmp(s, "content") || !strcmp(s, "reasoning_content")));
+    if (echo && json_object_get_boolean(echo)) p->continues = false;
 }
 
 /* ---- the rest ---- */
@@ -339,13 +352,15 @@ static int read_tool_choice(warm_params *p, warm_err *err) {
 static int refuse_unsupported(warm_params *p, warm_err *err) {
     warm_jv *v = warm_jget(p->root, "echo");
     if (v && !warm_jis(v, json_type_boolean)) return warm__params_type(err, "echo", "a boolean", v);
-    if (v && json_object_get_boolean(v)) return not_yet(err, "echo", "returning the prompt");
+    bool chat = warm_api_is_chat(p->kind);
+    if (v && json_object_get_boolean(v) && !chat) return not_yet(err, "echo", "returning the prompt");
     static const char *const budgets[] = {"reasoning_budget_tokens", "thinking_budget_tokens"};
     for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
         int64_t n;
         v = warm_jget(p->root, budgets[i]);
-        if (v && (!warm_jint(v, &n) || n < -1)) return warm__params_type(err, budgets[i], "an integer, at least -1", v);
-        if (v && n >= 0) return not_yet(err, budgets[i], "a limit on reasoning");
+        if (v && (!warm_jint(v, &n) || n < -1 || n > INT32_MAX))
+            return warm__params_type(err, budgets[i], "an integer, at least -1", v);
+        if (v && n >= 0 && !chat) return not_yet(err, budgets[i], "a limit on reasoning");
     }
     if (p->kind != WARM_API_TEXT) return 0;
     int64_t best = 1;
@@ -399,6 +414,8 @@ int warm__params_special(const warm_params_scope *s, warm_params *p, warm_err *e
     if (!rc && (v = warm_jget(p->root, "lora"))) rc = warm_lora_read(s->engine->info, "lora", v, &p->lora, &p->n_lora, err);
     if (!rc) rc = read_constraints(p, err);
     if (!rc && p->kind == WARM_API_CHAT) rc = read_chat_logprobs(p, err);
-    if (!rc && p->kind == WARM_API_CHAT) rc = read_tool_choice(p, err);
-    return rc ? rc : refuse_unsupported(p, err);
+    if (!rc && warm_api_is_chat(p->kind)) rc = read_tool_choice(p, err);
+    if (!rc) rc = refuse_unsupported(p, err);
+    if (!rc && warm_api_is_chat(p->kind)) read_continues(p);
+    return rc;
 }

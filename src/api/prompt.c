@@ -193,7 +193,7 @@ static int check_template_fields(warm_jv *root, warm_err *err) {
     } fields[] = {
         {"chat_template_kwargs", json_type_object, "an object"}, {"add_generation_prompt", json_type_boolean, "a boolean"},
         {"parallel_tool_calls", json_type_boolean, "a boolean"}, {"reasoning_effort", json_type_string, "a string"},
-        {"reasoning_format", json_type_string, "a string"},
+        {"reasoning_format", json_type_string, "a string"},      {"reasoning_budget_message", json_type_string, "a string"},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         warm_jv *v = warm_jget(root, fields[i].name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * api/routes_text.c - /tokenize, /detokenize and /apply-template: text in and out, nothing computed. */
+ * api/routes_text.c - /tokenize, /detokenize, /apply-template and what counts tokens: text in and out, nothing computed. */
 #include <json-c/json_object.h>
 #include <stdlib.h>
 
@@ -107,7 +107,7 @@ static int apply_template(warm_call *c, warm_err *err) {
     warm_chat_prompt prompt = {0};
     int rc = warm_jread(c->body, c->body_len, &root, err);
     if (rc) return rc;
-    rc = warm_parse_chat(c->api->engine, root, c->body, c->body_len, &prompt, err);
+    rc = warm_parse_chat(c->api->engine, root, NULL, &prompt, err);
     if (!rc) {
         warm_json j;
         warm_json_init(&j, &c->answer);
@@ -116,10 +116,44 @@ static int apply_template(warm_call *c, warm_err *err) {
         warm_json_strn(&j, prompt.text, prompt.len);
         warm_json_obj_end(&j);
     }
-    free(prompt.text);
-    free(prompt.stops);
+    warm_chat_prompt_free(c->api->engine, &prompt);
     json_object_put(root);
     return rc;
+}
+
+static int count_tokens(warm_call *c, enum warm_api_kind kind, warm_err *err) {
+    warm_engine *e = c->api->engine;
+    warm_jv *root = NULL;
+    warm_chat_prompt prompt = {0};
+    warm_tokens t = {0};
+    bool cache_control;
+    int rc = warm_parse_body(kind, c->body, c->body_len, &root, &cache_control, err);
+    if (!rc) rc = warm_parse_chat(e, root, NULL, &prompt, err);
+    if (!rc) rc = warm_chat_tokenize(e, &prompt, &t, err);
+    if (!rc) {
+        warm_json j;
+        warm_json_init(&j, &c->answer);
+        warm_json_obj(&j);
+        warm_json_kuint(&j, "input_tokens", t.n);
+        if (kind != WARM_API_ANTHROPIC) warm_json_kstr(&j, "object", "response.input_tokens");
+        warm_json_obj_end(&j);
+    }
+    free(t.v);
+    warm_chat_prompt_free(e, &prompt);
+    json_object_put(root);
+    return rc;
+}
+
+static int count_chat(warm_call *c, warm_err *err) {
+    return count_tokens(c, WARM_API_CHAT, err);
+}
+
+static int count_responses(warm_call *c, warm_err *err) {
+    return count_tokens(c, WARM_API_RESPONSES, err);
+}
+
+static int count_anthropic(warm_call *c, warm_err *err) {
+    return count_tokens(c, WARM_API_ANTHROPIC, err);
 }
 
 static void start(warm_http_request *r, warm_api *api, int (*work)(warm_call *c, warm_err *err)) {
@@ -137,4 +171,16 @@ void warm__handle_detokenize(warm_http_request *r, void *ud) {
 
 void warm__handle_apply_template(warm_http_request *r, void *ud) {
     start(r, ud, apply_template);
+}
+
+void warm__handle_count_chat(warm_http_request *r, void *ud) {
+    start(r, ud, count_chat);
+}
+
+void warm__handle_count_responses(warm_http_request *r, void *ud) {
+    start(r, ud, count_responses);
+}
+
+void warm__handle_count_anthropic(warm_http_request *r, void *ud) {
+    start(r, ud, count_anthropic);
 }

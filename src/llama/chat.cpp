@@ -3,8 +3,9 @@
  * llama/chat.cpp - chat requests to prompts, through libllama-common's Jinja templates.
  *
  * The rules for fields (which defaults, which combinations are errors, what is merged with what) are llama-server's, so that the
- * same request makes the same prompt. Only the prompt and the template's stop strings are used here, but libllama makes the grammar
- * of the tools with them.
+ * same request makes the same prompt. How answers are held to their form and read is chat_answer.cpp's.
+ * A tool_choice that names a function is ours: the prompt has all tools, so that choosing one changes no prefix, and the grammar
+ * knows that one only.
  * Threads: chat_render [any]: templates are constant, rendering makes its own context. */
 #include <algorithm>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 #include <json.h>
 #include <memory>
 
+#include "llama/chat_answer.hpp"
 #include "llama/deep.hpp"
 #include "llama/priv.hpp"
 
@@ -123,7 +125,19 @@ void set_thinking(const chat &c, const common_json &body, common_chat_templates_
         in.reasoning_format = common_reasoning_format_from_name(body.at("reasoning_format"));
 }
 
-common_chat_templates_inputs inputs_of(const engine &e, const common_json &body) {
+/* The function that tool_choice names, "" if it names none. */
+std::string named_tool(const common_json &body) {
+    if (!body.contains("tool_choice") || !body.at("tool_choice").is_object()) return "";
+    return field(field(body.at("tool_choice"), "function", common_json()), "name", std::string());
+}
+
+std::vector<common_chat_tool> only_tool(const std::vector<common_chat_tool> &tools, const std::string &name) {
+    for (const auto &tool : tools)
+        if (tool.name == name) return {tool};
+    fail(WARM_EINVAL, "tool_choice: there is no tool named \"%s\"", name.c_str());
+}
+
+common_chat_templates_inputs inputs_of(const engine &e, const common_json &body, const char *json_schema) {
     const chat &c = e.chat_;
     common_chat_templates_inputs in;
     in.messages = common_chat_msgs_parse_oaicompat(messages_of(body));
@@ -136,6 +150,11 @@ common_chat_templates_inputs inputs_of(const engine &e, const common_json &body)
         fail(WARM_ENOTSUP, "tools need a Jinja template; the one in use is known by its name only");
     }
     in.tool_choice = common_chat_tool_choice_parse_oaicompat(field(body, "tool_choice", std::string("auto")));
+    if (!named_tool(body).empty()) in.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
+    if (json_schema) {
+        check_schema_size("json_schema", json_schema);
+        in.json_schema = json_schema;
+    }
     in.use_jinja = c.jinja;
     in.parallel_tool_calls =
         field(body, "parallel_tool_calls", common_chat_templates_get_caps(c.templates.get())["supports_parallel_tool_calls"]);
@@ -166,15 +185,30 @@ std::string packed(const std::vector<std::string> &strings, size_t *n) {
     return all;
 }
 
-int render(engine &e, const char *request_json, size_t len, warm_chat_prompt *out) {
+/* As it is for answers: what the prompt is made of, but for a function that has to be called. */
+std::unique_ptr<warm_chat> answers_of(const engine &e, const common_json &body, common_chat_templates_inputs &in,
+                                      const common_chat_params &made) {
+    const answer_options o = {in.reasoning_format, field(body, "stream", false),
+                              field(body, "reasoning_budget_tokens", field(body, "thinking_budget_tokens", -1)),
+                              field(body, "reasoning_budget_message", e.params.sampling.reasoning_budget_message)};
+    const std::string name = named_tool(body);
+    if (name.empty()) return make_answers(e, made, o);
+    in.tools = only_tool(in.tools, name);
+    return make_answers(e, common_chat_templates_apply(e.chat_.templates.get(), in), o);
+}
+
+int render(engine &e, const char *request_json, size_t len, const char *json_schema, warm_chat_prompt *out) {
     if (!e.chat_.templates) {
         fail(WARM_ENOTSUP, "the model has no chat template%s%s: --chat-template gives it one",
              e.chat_.unusable.empty() ? "" : " that works: ", e.chat_.unusable.c_str());
     }
     common_chat_params made;
+    std::unique_ptr<warm_chat> answers;
     run_deep([&] {
         const common_json body = common_json::parse(std::string(request_json, len));
-        made = common_chat_templates_apply(e.chat_.templates.get(), inputs_of(e, body));
+        auto in = inputs_of(e, body, json_schema);
+        made = common_chat_templates_apply(e.chat_.templates.get(), in);
+        if (e.chat_.jinja) answers = answers_of(e, body, in, made);
     });
     size_t n_stops = 0;
     const std::string stops = packed(made.additional_stops, &n_stops);
@@ -182,7 +216,7 @@ int render(engine &e, const char *request_json, size_t len, warm_chat_prompt *ou
     std::unique_ptr<char, freed> kept(n_stops ? static_cast<char *>(warm_malloc(stops.size())) : nullptr);
     if (!text || (n_stops && !kept)) throw std::bad_alloc();
     if (n_stops) std::memcpy(kept.get(), stops.data(), stops.size());
-    *out = {text.release(), made.prompt.size(), kept.release(), n_stops};
+    *out = {text.release(), made.prompt.size(), kept.release(), n_stops, answers.release()};
     return 0;
 }
 
@@ -253,8 +287,9 @@ void open_chat(engine &e, const char *given) {
     e.template_caps = caps_of(c);
 }
 
-int chat_render(warm_engine *we, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err) {
-    return guard(err, WARM_EINVAL, [&] { return render(*of(we), request_json, len, out); });
+int chat_render(warm_engine *we, const char *request_json, size_t len, const char *json_schema, warm_chat_prompt *out,
+                warm_err *err) {
+    return guard(err, WARM_EINVAL, [&] { return render(*of(we), request_json, len, json_schema, out); });
 }
 
 } // namespace warm

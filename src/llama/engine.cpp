@@ -86,7 +86,7 @@ const warm_engine_ops ops = {"llama",        adapters,       decode,        logi
                              shift,          clear,          state_bytes,   state_save,    state_load,  window_bytes, window_save,
                              window_load,    snapshot_bytes, snapshot_save, snapshot_load, seq_range,   sampler_new,  sampler_free,
                              sampler_accept, sample,         embed,         rank_prompt,   close_engine};
-const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render};
+const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render, chat_parse, chat_free};
 
 std::string text_of(const engine &e, llama_token token) {
     return token == LLAMA_TOKEN_NULL ? std::string() : piece_of(e, token);

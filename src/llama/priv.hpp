@@ -153,7 +153,13 @@ content content_of(const std::string &path);
 /* chat.cpp. `given`: template of the options, or NULL. */
 void open_chat(engine &e, const char *given);
 void learn_message_head(engine &e);
-int chat_render(warm_engine *e, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err);
+int chat_render(warm_engine *e, const char *request_json, size_t len, const char *json_schema, warm_chat_prompt *out,
+                warm_err *err);
+
+/* chat_answer.cpp */
+int chat_parse(warm_engine *e, const warm_chat *c, const char *text, size_t len, bool partial, warm_chat_message *out,
+               warm_err *err);
+void chat_free(warm_engine *e, warm_chat *c);
 
 /* embed.cpp: makes the context for embeddings, where the flags ask for it. Throws failure. */
 void open_embeddings(engine &e);

@@ -7,13 +7,16 @@
  * to free itself after it failed.
  * Threads: sampler_new [any]; the rest [engine]. */
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstring>
 #include <json-schema-to-grammar.h>
 #include <json.h>
 #include <memory>
 #include <sampling.h>
+#include <set>
 
+#include "llama/chat_answer.hpp"
 #include "llama/deep.hpp"
 #include "llama/grammar_words.h"
 #include "llama/priv.hpp"
@@ -21,6 +24,10 @@
 struct warm_sampler {
     common_sampler_ptr smpl;
     std::string grammar;                /* "" = none */
+    bool lazy = false;                  /* it begins with a trigger */
+    bool led = false;                   /* tokens are followed: by the grammar, or by a limit of the reasoning */
+    std::vector<llama_token> before;    /* what the grammar has accepted of the prompt's end */
+    std::set<llama_token> kept;         /* special tokens whose text is the answer's */
     std::vector<llama_token> generated; /* what the grammar has accepted; kept only with one */
     bool broken = false;                /* a token was against the grammar: to ask it again is an abort */
     bool post_sampling = false;
@@ -54,6 +61,10 @@ void check_grammar(const engine &e, const char *field, const std::string &gramma
 }
 
 common_grammar grammar_of(const engine &e, const warm_sampling &s) {
+    if (s.chat && !s.chat->grammar.empty()) {
+        check_grammar(e, "tools", s.chat->grammar);
+        return {COMMON_GRAMMAR_TYPE_TOOL_CALLS, s.chat->grammar};
+    }
     if (s.grammar && s.json_schema) fail(WARM_EINVAL, "grammar and json_schema can't be used together");
     if (s.grammar && s.grammar[0]) {
         check_grammar(e, "grammar", s.grammar);
@@ -71,6 +82,19 @@ common_grammar grammar_of(const engine &e, const warm_sampling &s) {
     }
     check_grammar(e, "json_schema", grammar);
     return {COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT, grammar};
+}
+
+/* What the chat adds: a grammar that begins with a trigger, and a limit of the reasoning. A schema's own grammar does not know the
+ * end of the prompt. */
+void add_chat(const warm_chat &c, common_params_sampling &p) {
+    p.preserved_tokens = c.kept;
+    p.grammar_lazy = c.lazy && p.grammar.type == COMMON_GRAMMAR_TYPE_TOOL_CALLS;
+    if (p.grammar_lazy) p.grammar_triggers = c.triggers;
+    if (p.grammar.type != COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT) p.generation_prompt = c.reader.generation_prompt;
+    p.reasoning_budget_tokens = c.budget;
+    p.reasoning_budget_start = c.reasoning_start;
+    p.reasoning_budget_end = c.reasoning_ends;
+    p.reasoning_budget_forced = c.reasoning_forced;
 }
 
 /* Infill compares every pair of the tokens that are left, on the thread that all requests share, and falls back to an end token. */
@@ -246,11 +270,13 @@ bool is_possible(warm_sampler &s) {
 
 /* Whether the text generated so far may end here by the grammar. The sampler does not tell, so a second grammar is led the same way. */
 bool may_end(const engine &e, const warm_sampler &s) {
+    if (s.lazy) return true; /* nothing but a finished grammar can forbid everything then */
     bool allowed = false;
     run_deep([&] {
         std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> g(
             llama_sampler_init_grammar(e.vocab, s.grammar.c_str(), "root"), llama_sampler_free);
         if (!g) return;
+        for (llama_token t : s.before) llama_sampler_accept(g.get(), t);
         for (llama_token t : s.generated) llama_sampler_accept(g.get(), t);
         llama_token_data end = {e.info_.eos, 0.0f, 0.0f};
         llama_token_data_array only = {&end, 1, -1, false};
@@ -258,6 +284,16 @@ bool may_end(const engine &e, const warm_sampler &s) {
         allowed = end.logit != -INFINITY;
     });
     return allowed;
+}
+
+/* As the sampler makes tokens of it for the grammar: without a space that only the tokenizer has put first. */
+std::vector<llama_token> prompt_end(const engine &e, const std::string &text) {
+    auto tokens = common_tokenize(e.vocab, text, false, true);
+    if (tokens.empty()) return tokens;
+    const std::string first = piece_of(e, tokens.front());
+    if (!first.empty() && std::isspace((unsigned char)first[0]) && !std::isspace((unsigned char)text[0]))
+        tokens.erase(tokens.begin());
+    return tokens;
 }
 
 int sample_row(engine &e, warm_sampler &s, size_t row, warm_sampled *out) {
@@ -281,6 +317,7 @@ int sample_row(engine &e, warm_sampler &s, size_t row, warm_sampled *out) {
         probs_before(s, logits, e.info_.n_vocab, &got);
     }
     got.is_eog = llama_vocab_is_eog(e.vocab, got.token);
+    got.is_text = s.kept.count(got.token) != 0;
     got.probs = s.probs.data();
     got.n_probs = s.probs.size();
     *out = got;
@@ -294,8 +331,11 @@ int sampler_new(warm_engine *we, const warm_sampling *s, warm_sampler **out, war
         engine &e = *of(we);
         auto made = std::make_unique<warm_sampler>();
         auto params = params_of(e, *s);
-        auto init = [&] { made->smpl.reset(common_sampler_init(e.model.get(), params)); };
-        if (s->grammar || s->json_schema) {
+        auto init = [&] {
+            if (s->chat) add_chat(*s->chat, params);
+            made->smpl.reset(common_sampler_init(e.model.get(), params));
+        };
+        if (s->grammar || s->json_schema || s->chat) {
             run_deep([&] {
                 params.grammar = grammar_of(e, *s);
                 init();
@@ -304,6 +344,10 @@ int sampler_new(warm_engine *we, const warm_sampling *s, warm_sampler **out, war
             init();
         }
         made->grammar = common_grammar_value(params.grammar);
+        made->lazy = params.grammar_lazy;
+        made->led = !made->grammar.empty() || params.reasoning_budget_tokens >= 0;
+        made->kept = params.preserved_tokens;
+        if (common_grammar_needs_prefill(params.grammar)) made->before = prompt_end(e, params.generation_prompt);
         made->post_sampling = s->post_sampling_probs;
         made->n_probs = s->n_probs > 0 ? std::min<size_t>((size_t)s->n_probs, e.info_.n_vocab) : 0;
         *out = made.release();
@@ -320,10 +364,10 @@ int sampler_accept(warm_engine *we, warm_sampler *s, int32_t token, bool generat
         if (token < 0 || (uint32_t)token >= of(we)->info_.n_vocab) fail(WARM_EINVAL, "there is no token %d", token);
         if (s->broken) fail(WARM_EENGINE, "the text is against the grammar");
         /* an end where the grammar has none is an abort in there, and behind an end nothing is asked of the grammar any more */
-        const bool constrained = generated && !s->grammar.empty() && !llama_vocab_is_eog(of(we)->vocab, token);
-        if (constrained) s->generated.push_back(token);
-        s->broken = constrained;
-        common_sampler_accept(s->smpl.get(), token, constrained);
+        const bool followed = generated && s->led && !llama_vocab_is_eog(of(we)->vocab, token);
+        if (followed && !s->grammar.empty() && !s->lazy) s->generated.push_back(token);
+        s->broken = followed;
+        common_sampler_accept(s->smpl.get(), token, followed);
         s->broken = false;
         return 0;
     });

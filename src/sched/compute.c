@@ -342,9 +342,9 @@ static void take_token(warm_sched *s, warm_slot *sl, const warm_sampled *sampled
         return;
     }
     char piece[512];
-    size_t word = 0, len = s->e->text->token_piece(s->e, sampled->token, false, piece, sizeof piece);
+    size_t word = 0, len = s->e->text->token_piece(s->e, sampled->token, sampled->is_text, piece, sizeof piece);
     char *large = len > sizeof piece ? warm_xmalloc(len) : NULL;
-    if (large) s->e->text->token_piece(s->e, sampled->token, false, large, len);
+    if (large) s->e->text->token_piece(s->e, sampled->token, sampled->is_text, large, len);
     enum warm_output_end end = warm_output_add(&sl->out, large ? large : piece, len, &word);
     free(large);
     if (end == WARM_OUTPUT_STOP_WORD) {

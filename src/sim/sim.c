@@ -248,8 +248,9 @@ static bool sim_token_is_eog(warm_engine *e, int32_t token) {
     return token == 0;
 }
 
-static int sim_chat_render(warm_engine *e, const char *json, size_t len, warm_chat_prompt *out, warm_err *err) {
-    (void)e;
+static int sim_chat_render(warm_engine *e, const char *json, size_t len, const char *json_schema, warm_chat_prompt *out,
+                           warm_err *err) {
+    (void)e, (void)json_schema;
     *out = (warm_chat_prompt){.text = warm_strndup(json, len), .len = len};
     return out->text ? 0 : warm_err_set(err, WARM_ENOMEM, "no memory for the prompt");
 }

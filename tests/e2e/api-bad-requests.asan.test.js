@@ -196,7 +196,7 @@ test('/v1/chat/completions names the field that is wrong', () =>
         [{ ...chat('a'), response_format: { type: 'json_schema', json_schema: 1 } }, field('response_format.json_schema')],
         [{ ...chat('a'), response_format: { type: 'json_object' }, grammar: 'root ::= "a"' }, field('grammar')],
         [{ ...chat('a'), tool_choice: 'perhaps' }, field('tool_choice')],
-        [{ ...chat('a'), tool_choice: 'required' }, field('tool_choice'), 501],
+        [{ ...chat('a'), tool_choice: { type: 'allowed_tools' } }, field('tool_choice'), 501],
     ]));
 
 test('/tokenize and /detokenize name the field that is wrong', async () => {

@@ -100,9 +100,10 @@ static void a_long_text_without_a_space_is_tokenized(void **state) {
 static char *try_render(warm_engine *of, const char *request, int *rc, warm_err *err) {
     warm_chat_prompt prompt = {0};
     *err = (warm_err){0};
-    *rc = of->text->chat_render(of, request, strlen(request), &prompt, err);
+    *rc = of->text->chat_render(of, request, strlen(request), NULL, &prompt, err);
     if (!*rc) assert_int_equal(strlen(prompt.text), prompt.len);
     free(prompt.stops);
+    if (prompt.chat) of->text->chat_free(of, prompt.chat);
     return prompt.text;
 }
 
@@ -158,12 +159,13 @@ static void a_templates_stops_are_given_with_the_prompt(void **state) {
     warm_chat_prompt prompt = {0};
     warm_err err = {0};
     static const char request[] = "{\"messages\":[" USER "]}";
-    if (t->text->chat_render(t, request, strlen(request), &prompt, &err)) fail_msg("%s", err.text);
+    if (t->text->chat_render(t, request, strlen(request), NULL, &prompt, &err)) fail_msg("%s", err.text);
     assert_string_equal(prompt.text, "[user]hi[assistant]");
     assert_int_equal(prompt.n_stops, 1);
     assert_string_equal(prompt.stops, "</assistant>");
     free(prompt.text);
     free(prompt.stops);
+    if (prompt.chat) t->text->chat_free(t, prompt.chat);
     t->ops->close(t);
 }
 

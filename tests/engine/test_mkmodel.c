@@ -189,10 +189,11 @@ static void every_vocabulary_has_its_template_and_end(void **state) {
             "{\"messages\":[{\"role\":\"user\",\"content\":\"Where is it?\"}],\"add_generation_prompt\":true}";
         warm_chat_prompt prompt;
         warm_err err = {0};
-        if (e->text->chat_render(e, request, strlen(request), &prompt, &err)) fail_msg("%s: %s", o.vocab, err.text);
+        if (e->text->chat_render(e, request, strlen(request), NULL, &prompt, &err)) fail_msg("%s: %s", o.vocab, err.text);
         assert_non_null(strstr(prompt.text, "Where is it?"));
         assert_null(prompt.stops);
         free(prompt.text);
+        e->text->chat_free(e, prompt.chat);
         e->ops->close(e);
     }
 }

@@ -219,11 +219,21 @@ static bool token_is_eog(warm_engine *e, int32_t token) {
     return of(e)->inner->text->token_is_eog(of(e)->inner, token);
 }
 
-static int chat_render(warm_engine *e, const char *request_json, size_t len, warm_chat_prompt *out, warm_err *err) {
-    return of(e)->inner->text->chat_render(of(e)->inner, request_json, len, out, err);
+static int chat_render(warm_engine *e, const char *request_json, size_t len, const char *json_schema, warm_chat_prompt *out,
+                       warm_err *err) {
+    return of(e)->inner->text->chat_render(of(e)->inner, request_json, len, json_schema, out, err);
 }
 
-static const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render};
+static int chat_parse(warm_engine *e, const warm_chat *chat, const char *text, size_t len, bool partial, warm_chat_message *out,
+                      warm_err *err) {
+    return of(e)->inner->text->chat_parse(of(e)->inner, chat, text, len, partial, out, err);
+}
+
+static void chat_free(warm_engine *e, warm_chat *chat) {
+    of(e)->inner->text->chat_free(of(e)->inner, chat);
+}
+
+static const warm_text_ops text_ops = {tokenize, token_piece, token_is_eog, chat_render, chat_parse, chat_free};
 
 static uint64_t look(void *ud) {
     return ((exact_engine *)ud)->now_ns += LOOK_NS;

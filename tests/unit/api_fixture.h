@@ -53,8 +53,9 @@ static inline bool text_is_eog(warm_engine *e, int32_t token) {
 }
 
 /* The "template" is the word chat and the body's length; it has stop strings of its own if the body has a member template_stops. */
-static inline int text_chat(warm_engine *e, const char *body, size_t len, warm_chat_prompt *out, warm_err *err) {
-    (void)e, (void)err;
+static inline int text_chat(warm_engine *e, const char *body, size_t len, const char *json_schema, warm_chat_prompt *out,
+                            warm_err *err) {
+    (void)e, (void)json_schema, (void)err;
     *out = (warm_chat_prompt){.text = malloc(32)};
     assert_non_null(out->text);
     out->len = (size_t)snprintf(out->text, 32, "chat%zu", len);
@@ -66,7 +67,7 @@ static inline int text_chat(warm_engine *e, const char *body, size_t len, warm_c
     return 0;
 }
 
-static const warm_text_ops text_ops = {text_tokenize, text_piece, text_is_eog, text_chat};
+static const warm_text_ops text_ops = {text_tokenize, text_piece, text_is_eog, text_chat, NULL, NULL};
 static const warm_engine_info text_info = {.n_ctx = 1024,
                                            .n_batch_asked = 64,
                                            .n_vocab = TEXT_VOCAB,

@@ -484,7 +484,7 @@ static void errors_have_llama_servers_shape(void **state) {
         warm_json j;
         warm_buf_init(&b, 4096);
         warm_json_init(&j, &b);
-        warm_failure_write(&j, &f);
+        warm_failure_write(&j, &f, NULL);
         warm_jv *v = json_of(b.data);
         assert_int_equal(int_at(v, "error/code"), cases[i].status);
         assert_string_equal(str_at(v, "error/type"), cases[i].type);

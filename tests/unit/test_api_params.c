@@ -381,16 +381,55 @@ static void what_is_not_there_yet_is_said(void **state) {
     assert_error(WARM_API_NATIVE, "{\"echo\":true}", WARM_ENOTSUP, "echo");
     assert_error(WARM_API_TEXT, "{\"suffix\":\"x\"}", WARM_ENOTSUP, "suffix");
     assert_error(WARM_API_TEXT, "{\"best_of\":3}", WARM_ENOTSUP, "best_of");
-    assert_error(WARM_API_CHAT, "{\"tool_choice\":\"required\"}", WARM_ENOTSUP, "tool_choice");
-    assert_error(WARM_API_CHAT, "{\"tool_choice\":{\"type\":\"function\"}}", WARM_ENOTSUP, "tool_choice");
-    assert_error(WARM_API_CHAT, "{\"tool_choice\":\"sometimes\"}", WARM_EINVAL, "tool_choice");
-    assert_error(WARM_API_CHAT, "{\"tools\":{}}", WARM_EINVAL, "tools");
-    assert_error(WARM_API_CHAT, "{\"reasoning_budget_tokens\":0}", WARM_ENOTSUP, "reasoning_budget_tokens");
+    assert_error(WARM_API_CHAT, "{\"tool_choice\":{\"type\":\"allowed_tools\"}}", WARM_ENOTSUP, "tool_choice");
+    assert_error(WARM_API_NATIVE, "{\"reasoning_budget_tokens\":0}", WARM_ENOTSUP, "reasoning_budget_tokens");
     warm_params p =
         params_of(WARM_API_TEXT, "{\"lora\":[],\"echo\":false,\"suffix\":\"\",\"best_of\":1,\"reasoning_budget_tokens\":-1}");
     warm_params_deinit(&p);
-    p = params_of(WARM_API_CHAT, "{\"tools\":[{\"type\":\"function\"}],\"tool_choice\":\"auto\"}");
+}
+
+static void tools_are_chosen_by_name_or_not(void **state) {
+    (void)state;
+    static const char *const good[] = {"\"auto\"", "\"none\"", "\"required\"",
+                                       "{\"type\":\"function\",\"function\":{\"name\":\"f\"}}"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        char body[160];
+        snprintf(body, sizeof body, "{\"tools\":[{\"type\":\"function\"}],\"tool_choice\":%s}", good[i]);
+        warm_params p = params_of(WARM_API_CHAT, body);
+        warm_params_deinit(&p);
+    }
+    assert_error(WARM_API_CHAT, "{\"tool_choice\":\"sometimes\"}", WARM_EINVAL, "tool_choice");
+    assert_error(WARM_API_CHAT, "{\"tool_choice\":{\"type\":\"function\"}}", WARM_EINVAL, "tool_choice.function.name");
+    assert_error(WARM_API_CHAT, "{\"tool_choice\":{\"function\":{\"name\":\"f\"}}}", WARM_EINVAL, "tool_choice.type");
+    assert_error(WARM_API_CHAT, "{\"tools\":{}}", WARM_EINVAL, "tools");
+    assert_error(WARM_API_CHAT, "{\"tools\":[{}],\"logprobs\":true,\"stream\":true}", WARM_EINVAL, "logprobs");
+}
+
+static void a_limit_of_reasoning_is_a_number_of_tokens(void **state) {
+    (void)state;
+    warm_params p = params_of(WARM_API_CHAT, "{\"reasoning_budget_tokens\":0,\"thinking_budget_tokens\":5}");
     warm_params_deinit(&p);
+    assert_error(WARM_API_CHAT, "{\"reasoning_budget_tokens\":-2}", WARM_EINVAL, "reasoning_budget_tokens");
+    assert_error(WARM_API_CHAT, "{\"thinking_budget_tokens\":3000000000}", WARM_EINVAL, "thinking_budget_tokens");
+}
+
+static void a_stream_goes_on_behind_what_the_client_has(void **state) {
+    (void)state;
+    static const struct {
+        const char *body;
+        bool continues;
+    } cases[] = {{"{}", false},
+                 {"{\"continue_final_message\":true}", true},
+                 {"{\"continue_final_message\":\"content\"}", true},
+                 {"{\"continue_final_message\":\"reasoning_content\"}", true},
+                 {"{\"continue_final_message\":\"else\"}", false},
+                 {"{\"continue_final_message\":false}", false},
+                 {"{\"continue_final_message\":true,\"echo\":true}", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        warm_params p = params_of(WARM_API_CHAT, cases[i].body);
+        assert_int_equal(p.continues, cases[i].continues);
+        warm_params_deinit(&p);
+    }
 }
 
 static void a_task_gets_what_the_request_says(void **state) {
@@ -473,6 +512,9 @@ int main(void) {
         cmocka_unit_test(response_format_becomes_a_schema),
         cmocka_unit_test(chat_logprobs_are_a_boolean),
         cmocka_unit_test(what_is_not_there_yet_is_said),
+        cmocka_unit_test(tools_are_chosen_by_name_or_not),
+        cmocka_unit_test(a_limit_of_reasoning_is_a_number_of_tokens),
+        cmocka_unit_test(a_stream_goes_on_behind_what_the_client_has),
         cmocka_unit_test(a_task_gets_what_the_request_says),
         cmocka_unit_test(tenants_never_share_a_salt),
         cmocka_unit_test(trimming_keeps_what_is_borrowed),
