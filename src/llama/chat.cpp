@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <json-schema-to-grammar.h>
 #include <json.h>
 #include <memory>
 
@@ -125,6 +126,17 @@ void set_thinking(const chat &c, const common_json &body, common_chat_templates_
         in.reasoning_format = common_reasoning_format_from_name(body.at("reasoning_format"));
 }
 
+/* Templates would say that they have no parser where a schema is wrong. */
+const char *checked_schema(const char *json_schema) {
+    check_schema_size("json_schema", json_schema);
+    try {
+        json_schema_to_grammar(common_json::parse(json_schema));
+    } catch (const std::exception &ex) {
+        fail(WARM_EINVAL, "json_schema: %s", ex.what());
+    }
+    return json_schema;
+}
+
 /* The function that tool_choice names, "" if it names none. */
 std::string named_tool(const common_json &body) {
     if (!body.contains("tool_choice") || !body.at("tool_choice").is_object()) return "";
@@ -151,10 +163,7 @@ common_chat_templates_inputs inputs_of(const engine &e, const common_json &body,
     }
     in.tool_choice = common_chat_tool_choice_parse_oaicompat(field(body, "tool_choice", std::string("auto")));
     if (!named_tool(body).empty()) in.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
-    if (json_schema) {
-        check_schema_size("json_schema", json_schema);
-        in.json_schema = json_schema;
-    }
+    if (json_schema) in.json_schema = checked_schema(json_schema);
     in.use_jinja = c.jinja;
     in.parallel_tool_calls =
         field(body, "parallel_tool_calls", common_chat_templates_get_caps(c.templates.get())["supports_parallel_tool_calls"]);

@@ -100,7 +100,7 @@ test('a stop string in words that are known before', async () => {
         assert.deepEqual([answer.content, answer.stop_type], [content, type], JSON.stringify(stop));
     }
     const answer = await chat({ ...body, stop: ['x fo'] });
-    assert.equal(answer.choices[0].message.content, ' fo');
+    assert.equal(answer.choices[0].message.content, 'fo'); // a chat's parser takes no blanks before the text
     assert.equal(answer.choices[0].finish_reason, 'stop');
 });
 
@@ -198,7 +198,7 @@ test('logit_bias forces and forbids, by token and by text, as a list and as an o
         assert.equal((await complete({ logit_bias, n_predict: 2 })).content, ' fox fox', JSON.stringify(logit_bias));
     for (const no of [false, -1000])
         assert.equal((await complete({ logit_bias: [[fox, no], [hen, 500]], n_predict: 2 })).content, ' hen hen');
-    assert.equal((await chat({ logit_bias: { [fox]: 1000 }, max_tokens: 2 })).choices[0].message.content, ' fox fox');
+    assert.equal((await chat({ logit_bias: { [fox]: 1000 }, max_tokens: 2 })).choices[0].message.content, 'fox fox');
 });
 
 test('a grammar is all that an answer can be', async () => {
