@@ -165,12 +165,17 @@ static size_t window_bytes(const warm_kv *kv, size_t n) {
     return e->info->state == WARM_STATE_WINDOW ? e->ops->window_bytes(e, n) : 0;
 }
 
+/* That of saves stands for loads as long as nothing was loaded: it was measured, on this machine. */
+static double slower_rate(const warm_kv *kv) {
+    double save = kv->save_rate, load = kv->load_rate > 0 ? kv->load_rate : save;
+    if (save <= 0) save = load;
+    return save <= 0 ? assumed_bytes_per_ns : save < load ? save : load;
+}
+
 size_t warm_kv_piece_units(const warm_kv *kv) {
     const warm_engine *e = kv->o.engine;
     if (!warm_state_has_ranges(e->info->state)) return WARM_BLOCK_UNITS;
-    double rate = kv->load_rate > 0 ? kv->load_rate : assumed_bytes_per_ns;
-    if (kv->save_rate > 0 && kv->save_rate < rate) rate = kv->save_rate;
-    double bytes = rate * (double)kv->o.slice_ns / 2;
+    double bytes = slower_rate(kv) * (double)kv->o.slice_ns / 2;
     double per_unit =
         (double)(e->ops->state_bytes(e, WARM_BLOCK_UNITS) / WARM_BLOCK_UNITS + window_bytes(kv, WARM_PIECE_MIN) / WARM_PIECE_MIN);
     size_t most = WARM_BLOCK_UNITS;
@@ -306,8 +311,10 @@ static bool push_rows(warm_kv *kv, warm_kv_load *l) {
     return false;
 }
 
-/* Keeps the window full: posts verifications in the order of loading. */
+/* Fills the window when half of it was used: posts verifications in the order of loading. Several at a time, because a worker that is faster than the
+ * engine has gone to sleep by then, and to wake it costs the engine thread as much as 50 KB. */
 static void load_ahead(warm_kv *kv, warm_kv_load *l) {
+    if (l->count > LOAD_WINDOW / 2) return;
     while (l->count < LOAD_WINDOW) {
         if (push_rows(kv, l)) continue;
         if (l->ahead < l->goal.path.n_units && !l->stateless) {

@@ -64,7 +64,7 @@ int decode_rows(engine &e, const warm_batch &b) {
 }
 
 int decode(warm_engine *we, const warm_batch *b, warm_err *err) {
-    return guard(err, WARM_EENGINE, [&] { return decode_rows(*of(we), *b); });
+    return guard(err, WARM_EENGINE, [&] { return decode_rows(at_rest(we), *b); });
 }
 
 const float *logits(warm_engine *we, size_t row) {

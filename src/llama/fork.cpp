@@ -83,7 +83,7 @@ bool can_continue(warm_engine *we, int32_t seq, int32_t n) {
 }
 
 int fork(warm_engine *we, int32_t src, int32_t dst, int32_t n, bool complete, warm_err *err) {
-    engine &e = *of(we);
+    engine &e = at_rest(we);
     assert(admitted(e, src) && admitted(e, dst) && src != dst && !e.held[(size_t)dst].end);
     if (n <= 0 || n > std::min(e.held[(size_t)src].end, e.held[(size_t)src].exact))
         return warm_err_set(err, WARM_EINVAL, "sequence %d does not reach %d", src, n);

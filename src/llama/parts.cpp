@@ -164,12 +164,12 @@ size_t window_bytes(const warm_engine *we, size_t n) {
 }
 
 int64_t window_save(warm_engine *we, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err) {
-    return guard_bytes(err, WARM_EENGINE, [&] { return save_window(*of(we), seq, p0, n, dst, cap); });
+    return guard_bytes(err, WARM_EENGINE, [&] { return save_window(at_rest(we), seq, p0, n, dst, cap); });
 }
 
 int window_load(warm_engine *we, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
                 warm_err *err) {
-    return guard(err, WARM_EENGINE, [&] { return load_window(*of(we), seq, src, bytes, first, n, p0, p1); });
+    return guard(err, WARM_EENGINE, [&] { return load_window(at_rest(we), seq, src, bytes, first, n, p0, p1); });
 }
 
 size_t snapshot_bytes(const warm_engine *we, int32_t seq) {
@@ -183,11 +183,11 @@ size_t snapshot_bytes(const warm_engine *we, int32_t seq) {
 }
 
 int64_t snapshot_save(warm_engine *we, int32_t seq, void *dst, size_t cap, warm_err *err) {
-    return guard_bytes(err, WARM_EENGINE, [&] { return save_snapshot(*of(we), seq, dst, cap); });
+    return guard_bytes(err, WARM_EENGINE, [&] { return save_snapshot(at_rest(we), seq, dst, cap); });
 }
 
 int snapshot_load(warm_engine *we, int32_t seq, const void *src, size_t bytes, int32_t n, warm_err *err) {
-    engine &e = *of(we);
+    engine &e = at_rest(we);
     if (!admitted(e, seq)) return warm_err_set(err, WARM_EINVAL, "sequence %d does not exist", seq);
     int rc = guard(err, WARM_EENGINE, [&] { return load_snapshot(e, seq, src, bytes, n); });
     if (rc) drop(e, seq);

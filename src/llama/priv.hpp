@@ -110,6 +110,7 @@ struct engine : warm_engine {
     std::vector<llama_seq_id *> seqs; /* n_batch pointers into the batch being decoded */
     std::vector<uint8_t> wanted;      /* rows of the last decode whose logits are there */
     std::vector<seq_state> held;      /* by sequence id */
+    bool scratch_shares = false;      /* the scratch sequence still has the cells that were loaded last */
 
     engine() = default;
     engine(const engine &) = delete;

@@ -54,7 +54,7 @@ bool can_shift(engine &e) {
 }
 
 int shift(warm_engine *we, int32_t seq, int32_t p0, int32_t p1, warm_err *err) {
-    engine &e = *of(we);
+    engine &e = at_rest(we);
     assert(admitted(e, seq) && p0 >= 0 && p0 < p1 && p1 < e.held[(size_t)seq].end);
     return guard(err, WARM_EENGINE, [&] { return close_gap(e, seq, p0, p1); });
 }

@@ -4,7 +4,7 @@
  *
  * A range is cut out of a sequence by sharing its cells with the scratch sequence, saving that one whole, and letting go of it;
  * it is appended by loading it whole into the scratch sequence and sharing the wanted part with the destination, the last
- * step, which can't fail.
+ * step, which can't fail. The scratch sequence lets go of it when something else than the next load comes (invariant 1).
  *
  * libllama has no call that saves cells without the window rows and the recurrent state that ride along, and none that takes these
  * off a sequence. strip() does it: a load first removes what the sequence had in the cache it is for. A partial state that is refused
@@ -58,7 +58,7 @@ warm__blob_form cells_form(int32_t first, size_t n) {
 }
 
 void seq_rm(warm_engine *we, int32_t seq, int32_t p0, int32_t p1) {
-    engine &e = *of(we);
+    engine &e = at_rest(we);
     assert(admitted(e, seq));
     seq_state &held = e.held[(size_t)seq];
     const bool to_end = p1 < 0 || p1 >= held.end;
@@ -86,7 +86,7 @@ void seq_range(warm_engine *we, int32_t seq, int32_t *min, int32_t *max) {
 }
 
 void clear(warm_engine *we, bool data) {
-    engine &e = *of(we);
+    engine &e = at_rest(we);
     llama_memory_clear(e.mem, data);
     std::fill(e.held.begin(), e.held.end(), seq_state());
 }
@@ -122,7 +122,7 @@ static int64_t save(engine &e, int32_t seq, int32_t p0, size_t n, void *dst, siz
 }
 
 int64_t state_save(warm_engine *we, int32_t seq, int32_t p0, size_t n, void *dst, size_t cap, warm_err *err) {
-    return guard_bytes(err, WARM_EENGINE, [&] { return save(*of(we), seq, p0, n, dst, cap); });
+    return guard_bytes(err, WARM_EENGINE, [&] { return save(at_rest(we), seq, p0, n, dst, cap); });
 }
 
 static int load(engine &e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1) {
@@ -131,13 +131,14 @@ static int load(engine &e, int32_t seq, const void *src, size_t bytes, int32_t f
     seq_state &held = e.held[(size_t)seq];
     if (held.end != p0) fail(WARM_EINVAL, "sequence %d ends at %d, not at %d", seq, held.end, p0);
     check_form(e, cells_form(first, n), src, bytes);
+    e.scratch_shares = true;
     if (!set_state(e, e.scratch, src, bytes, whole_state)) {
-        drop(e, e.scratch);
+        at_rest(&e);
         fail(WARM_EFULL, "no %zu free cells", n);
     }
     /* the scratch sequence has no recurrent state, and sharing none would take that of the destination away */
     llama_memory_seq_cp(e.mem, e.scratch, seq, p0, p1);
-    drop(e, e.scratch);
+    if (p0 != first || p1 != first + (int32_t)n) at_rest(&e); /* the rest of them is nobody's */
     held.end = p1;
     held.open = warm_state_has_snapshots(e.info_.state);
     return 0;

@@ -4,7 +4,9 @@
  * snapshots), fork.cpp, probe.cpp.
  *
  * Invariants
- *  (1) The scratch sequence is empty between two calls: a cell that it held would count as used.
+ *  (1) The scratch sequence is empty between two calls: a cell that it held would count as used. Except behind a load of cells, which are then those
+ *      of its destination, too: the next load would empty it anyway, and each walk over the context's cells counts. Every other call that changes
+ *      or copies cells begins with at_rest().
  *  (2) Bytes that are not a state of exactly the named units in this context's layout never reach libllama. Where the layout is not
  *      known, a frame of our own says how many units and bytes they are.
  *  (3) held[seq].end is the end of every sequence.
@@ -44,6 +46,15 @@ inline int32_t window_begin(const engine &e, int32_t n) {
 inline void drop(engine &e, int32_t seq) {
     llama_memory_seq_rm(e.mem, seq, -1, -1);
     if (admitted(e, seq)) e.held[(size_t)seq] = {};
+}
+/* The engine, its scratch sequence empty. */
+inline engine &at_rest(warm_engine *we) {
+    engine &e = *of(we);
+    if (e.scratch_shares) {
+        e.scratch_shares = false;
+        drop(e, e.scratch);
+    }
+    return e;
 }
 inline size_t size_of(const engine &e, int32_t seq, llama_state_seq_flags flags) {
     return llama_state_seq_get_size_ext(e.ctx.get(), seq, flags);

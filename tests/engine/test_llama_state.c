@@ -121,6 +121,32 @@ static void saving_leaves_the_sequence_and_the_pool_as_they_were(void **state) {
     e->ops->close(e);
 }
 
+/* A load leaves its last cells in a sequence of the engine's own, too, until something else is asked for. */
+static void what_was_loaded_goes_with_its_sequence(void **state) {
+    (void)state;
+    warm_engine *e = open_tiny("512", NULL);
+    int32_t other[512];
+    some_tokens(e, tokens, N + 1, 2);
+    some_tokens(e, other, 512, 3);
+    saved s, again;
+    free(live(e, N, &s));
+    const int32_t ends[] = {N, 300, PIECE};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        e->ops->clear(e, false);
+        load_upto(e, 1, &s, ends[i]);
+        save_piece(e, 1, 0, &again);
+        assert_memory_equal(again.bytes[0], s.bytes[0], s.size[0]);
+        free(again.bytes[0]);
+        e->ops->seq_rm(e, 1, 0, -1);
+        load_upto(e, 1, &s, ends[i]);
+        e->ops->seq_rm(e, 1, 0, -1);
+        free(decode(e, 2, other, 0, 512, 512)); /* every cell of the pool */
+        assert_range(e, 2, 0, 511);
+    }
+    free_all(&s);
+    e->ops->close(e);
+}
+
 static void ranges_that_are_not_there_are_refused(void **state) {
     (void)state;
     warm_engine *e = open_tiny("512", NULL);
@@ -268,6 +294,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_restore_the_live_sequence_bit_for_bit),
         cmocka_unit_test(saving_leaves_the_sequence_and_the_pool_as_they_were),
+        cmocka_unit_test(what_was_loaded_goes_with_its_sequence),
         cmocka_unit_test(ranges_that_are_not_there_are_refused),
         cmocka_unit_test(a_damaged_head_is_refused_and_harms_nothing),
         cmocka_unit_test(a_full_pool_refuses_and_changes_nothing),

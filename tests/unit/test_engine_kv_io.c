@@ -148,6 +148,24 @@ static void a_short_piece_is_left_until_it_is_whole(void **state) {
     rig_close(&r);
 }
 
+static void before_the_first_load_pieces_are_sized_by_what_saves_take(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r);
+    warm_kv_free(r.kv);
+    r.kv = warm_kv_new(&(warm_kv_options){
+        .engine = r.engine, .cache = r.cache, .worker = r.worker, .clock = &r.clock, .slice_ns = 8000, .wake = no_wake});
+    prompt p;
+    prompt_open(&r, &p, 0, 256);
+    size_t assumed = warm_kv_piece_units(r.kv);
+    assert_in_range(assumed, WARM_PIECE_MIN + 1, WARM_BLOCK_UNITS - 1);
+    r.step_ns = 1;
+    save_whole(&r, &p);
+    assert_int_equal(warm_kv_piece_units(r.kv), WARM_BLOCK_UNITS);
+    warm_path_release(r.cache, &p.path);
+    rig_close(&r);
+}
+
 static int load_corrupt(warm_engine *e, int32_t seq, const void *src, size_t bytes, int32_t first, size_t n, int32_t p0, int32_t p1,
                         warm_err *err) {
     (void)e, (void)seq, (void)src, (void)bytes, (void)first, (void)n, (void)p0, (void)p1;
@@ -182,6 +200,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_piece_is_whole_by_the_size_of_its_own_block),
         cmocka_unit_test(a_short_piece_is_left_until_it_is_whole),
+        cmocka_unit_test(before_the_first_load_pieces_are_sized_by_what_saves_take),
         cmocka_unit_test(a_state_that_the_engine_calls_damaged_is_quarantined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
