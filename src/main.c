@@ -7,12 +7,17 @@
  * behind it: API, scheduler, cache, engine. A second signal ends the process at once.
  *
  * Exit status: 0 a clean end, 1 something failed, 2 wrong usage. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "api/api.h"
@@ -39,6 +44,7 @@ enum {
     EXTRA_SEQUENCES_OWN = 2, /* the same where each takes a window or a recurrent state of its own: loading one again is cheap */
     EXTRA_SEQUENCES = 16,    /* conversations that can stay in the context beside the running ones; each costs a row of logits */
     PREFAULT_MIB = 64,       /* about a second of saving at full speed */
+    DISK_READERS = 2,        /* reads wait for the disk: it is their depth that counts, not their threads */
     BUDGET_CHECK_MS = 5000,  /* how soon memory that others take is given up */
     BUDGET_STEP_SHARE = 32   /* changes of the budget below this share are not worth making */
 };
@@ -55,7 +61,7 @@ typedef struct server {
     _Atomic enum phase phase;
     /* made by the engine thread, and its own until PHASE_READY */
     warm_engine *engine;
-    warm_worker *worker, *slot_worker;
+    warm_worker *worker, *slot_worker, *disk_writer, *disk_readers;
     warm_budget budget;
     warm_store *store;
     warm_cache *cache;
@@ -129,8 +135,58 @@ static int open_cache(server *s, warm_err *err) {
                                   .now_ns = warm_clock_monotonic.now_ns,
                                   .policy = warm_policy_by_name(s->config.cache_policy),
                                   .window = info->n_window,
-                                  .snapshots = warm_state_has_snapshots(info->state)};
+                                  .snapshots = warm_state_has_snapshots(info->state),
+                                  .spill = s->config.disk_dir != NULL,
+                                  .spill_snapshots_only = !warm_state_has_ranges(info->state)};
     return warm_cache_new(&o, &s->cache, err);
+}
+
+/* ---- the disk ---- */
+
+/* What the files of the cache take by now. */
+static uint64_t bytes_in(const char *dir) {
+    uint64_t sum = 0;
+    DIR *d = opendir(dir);
+    if (!d) return 0;
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        struct stat st;
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) sum += (uint64_t)st.st_blocks * 512;
+    }
+    closedir(d);
+    return sum;
+}
+
+static uint64_t disk_limit(const warm_config *c) {
+    const double default_percent = 10;
+    const uint64_t default_most = 64ull << 30;
+    if (c->disk_size.bytes) return c->disk_size.bytes;
+    struct statvfs fs;
+    if (statvfs(c->disk_dir, &fs) != 0) return default_most; /* opening it says what is wrong */
+    double percent = c->disk_size.percent > 0 ? c->disk_size.percent : default_percent;
+    uint64_t bytes = (uint64_t)(((double)fs.f_bavail * (double)fs.f_frsize + (double)bytes_in(c->disk_dir)) * percent / 100);
+    return c->disk_size.percent > 0 || bytes < default_most ? bytes : default_most;
+}
+
+/* The directory is made before its size is judged by the disk it is on. */
+static int open_disk(server *s, warm_sched_disk *out, warm_err *err) {
+    const warm_config *c = &s->config;
+    if (!c->disk_read_only && mkdir(c->disk_dir, 0700) && errno != EEXIST)
+        return warm_err_set(err, WARM_EIO, "--cache-disk: can't make '%.120s': %s", c->disk_dir, strerror(errno));
+    int rc = warm_worker_new("disk-write", 1, &s->disk_writer, err);
+    if (!rc) rc = warm_worker_new("disk-read", DISK_READERS, &s->disk_readers, err);
+    if (rc) return rc;
+    *out = (warm_sched_disk){.dir = c->disk_dir,
+                             .read_only = c->disk_read_only,
+                             .strict = c->cache_strict,
+                             .backend = s->engine->info->backend,
+                             .limit_bytes = disk_limit(c),
+                             .write_bytes_a_day = c->disk_write_bytes_a_day,
+                             .budget = &s->budget,
+                             .writer = s->disk_writer,
+                             .readers = s->disk_readers};
+    warm_log_info("disk", "'%s': up to %llu MiB%s", c->disk_dir, (unsigned long long)(out->limit_bytes >> 20),
+                  c->disk_read_only ? ", only read" : "");
+    return 0;
 }
 
 /* ---- the engine thread ---- */
@@ -179,6 +235,10 @@ static int load(server *s, warm_err *err) {
     /* Files are long jobs: behind one of them no checksum is to wait. */
     if (c->slot_save_path) rc = warm_worker_new("slot-file", 1, &s->slot_worker, err);
     if (rc) return rc;
+    warm_sched_disk disk;
+    bool has_disk = c->disk_dir && s->cache;
+    if (has_disk) rc = open_disk(s, &disk, err);
+    if (rc) return rc;
     const warm_sched_options so = {.engine = s->engine,
                                    .cache = s->cache,
                                    .store = s->store,
@@ -190,8 +250,13 @@ static int load(server *s, warm_err *err) {
                                    .context_shift = c->context_shift,
                                    .slot_dir = c->slot_save_path,
                                    .slot_worker = s->slot_worker,
+                                   .disk = has_disk ? &disk : NULL,
                                    .log_prompts = c->log_prompts};
-    return warm_sched_new(&so, &s->sched, err);
+    warm_err why = {0};
+    rc = warm_sched_new(&so, &s->sched, &why);
+    if (rc && has_disk && rc == WARM_EAGAIN)
+        return warm_err_set(err, rc, "--cache-disk: %s; --cache-disk-ro shares it without writing", why.text);
+    return rc ? warm_err_set(err, rc, "%s", why.text) : 0;
 }
 
 static bool is_unix_socket(const char *host) {
@@ -267,6 +332,8 @@ static void close_server(server *s) {
     if (s->sched) warm_sched_free(s->sched);
     if (s->worker) warm_worker_free(s->worker);
     if (s->slot_worker) warm_worker_free(s->slot_worker);
+    if (s->disk_writer) warm_worker_free(s->disk_writer);
+    if (s->disk_readers) warm_worker_free(s->disk_readers);
     if (s->cache) warm_cache_free(s->cache);
     if (s->store) s->store->ops->close(s->store);
     if (s->engine) s->engine->ops->close(s->engine);

@@ -64,6 +64,8 @@ typedef struct warm_cache_options {
     const warm_policy *policy; /* NULL: value */
     uint32_t window;           /* units; 0 = window rows are not needed */
     bool snapshots;            /* a resume point needs a snapshot; not together with a window */
+    bool spill;                /* there is a tier below (cache/spill.h) */
+    bool spill_snapshots_only; /* its snapshots are all the state there is */
 } warm_cache_options;
 
 WARM_MUST_USE int warm_cache_new(const warm_cache_options *opt, warm_cache **out, warm_err *err);
@@ -92,6 +94,8 @@ size_t warm_cache_follow(const warm_cache *c, const warm_scope *s, const warm_un
  * Returns out->n_units. Cost: one comparison of the matched units and one binary search per level, no hashing. */
 size_t warm_cache_lookup(warm_cache *c, warm_scope *s, const warm_unit *units, size_t n, warm_path *out);
 
+/* Position 0, pinned. Nobody has used anything. */
+void warm_cache_root(warm_cache *c, warm_scope *s, warm_path *out);
 void warm_path_clone(warm_cache *c, const warm_path *p, warm_path *out);
 void warm_path_release(warm_cache *c, warm_path *p); /* zeroes *p; releasing a zero path is allowed */
 
@@ -214,6 +218,9 @@ void warm_cache_save_abort(warm_cache *c, warm_save *s);
  * before the first verification would go unnoticed. */
 void warm_save_seal(warm_save *s);
 void warm_snapshot_seal(warm_snapshot *s);
+/* [any] The same with checksums (warm_xxh3) that the bytes were compared with as they came. */
+void warm_save_seal_as(warm_save *s, uint64_t sum, uint64_t window_sum);
+void warm_snapshot_seal_as(warm_snapshot *s, uint64_t sum);
 
 /* Window rows that were evicted or never came can be put back while they are in the context. [*start, *start + *count) is the first piece
  * with unit pos or behind it that has none and lies on the path as a whole; false: there is no such piece. Cost: the blocks between pos and
@@ -254,6 +261,8 @@ void warm_cache_forget(warm_cache *c, const warm_scope *s, const warm_unit *unit
 /* Sets the limit and evicts until it is kept. Pinned blocks can keep it above for a while: then the limit is lowered to what
  * is used, WARM_EAGAIN is returned, and the call is to be repeated. */
 WARM_MUST_USE int warm_cache_set_budget(warm_cache *c, size_t limit_bytes);
+/* Evicts until so many bytes of the budget are free, for others who draw on it. WARM_EFULL: they can't be had. */
+WARM_MUST_USE int warm_cache_make_room(warm_cache *c, size_t bytes);
 /* Evicts everything that is not pinned. */
 void warm_cache_clear(warm_cache *c);
 

@@ -74,12 +74,13 @@ typedef struct warm_engine_info {
     uint32_t n_vocab, n_ctx_train, n_embd;
     uint64_t n_params, model_bytes;
     const char *scope;      /* canonical text of everything that decides what state may be shared: model content, KV layout,
-                                flash attention, rope, engine release (DESIGN.md "scope"); adapters and salt not included */
+                                flash attention, rope (DESIGN.md "scope"); adapters and salt not included */
     const char *model_path; /* "" for the simulated engine */
     const char *model_desc; /* "llama 30M Q8_0" */
     const char *ftype;
     const char *arch;
     const char *build;              /* engine release, "libllama v0.5.0" */
+    const char *backend;            /* the devices that compute, one a line */
     const char *chat_template;      /* source text, "" if none */
     const char *chat_template_caps; /* what it can do: a JSON object of booleans, "{}" if there is none */
     const char *bos_text, *eos_text;

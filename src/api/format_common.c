@@ -19,7 +19,7 @@ void warm__sse_end(warm_buf *out) {
 }
 
 size_t warm__cached(const warm_task_timings *t) {
-    return t->n_device + t->n_ram;
+    return t->n_device + t->n_ram + t->n_disk;
 }
 
 void warm__write_progress(warm_json *j, const warm_task_timings *t) {
@@ -53,6 +53,7 @@ void warm_format_timings(warm_json *j, const warm_task_timings *t) {
     warm_json_kuint(j, "device", t->n_device);
     if (t->n_shifted) warm_json_kuint(j, "shifted", t->n_shifted);
     warm_json_kuint(j, "ram", t->n_ram);
+    if (t->n_disk) warm_json_kuint(j, "disk", t->n_disk);
     warm_json_kuint(j, "computed", t->n_computed);
     warm_json_kdouble(j, "load_ms", t->load_ms);
     warm_json_kdouble(j, "wait_ms", t->wait_ms);

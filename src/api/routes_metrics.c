@@ -32,7 +32,7 @@ static double per_second(uint64_t n, uint64_t n_before, double s, double s_befor
 static void write_peer(warm_buf *b, warm_api *api, const warm_sched_status *st) {
     counter(b, "llamacpp:prompt_tokens_total", "Number of prompt tokens processed, excluding cached tokens", st->n_prompt_computed);
     counter(b, "llamacpp:prompt_tokens_cached_total", "Number of prompt tokens reused from the cache",
-            st->n_prompt_device + st->n_prompt_ram);
+            st->n_prompt_device + st->n_prompt_ram + st->n_prompt_disk);
     counter_s(b, "llamacpp:prompt_seconds_total", "Total time spent processing prompts", st->prompt_seconds);
     counter(b, "llamacpp:tokens_predicted_total", "Number of generation tokens processed", st->n_predicted);
     counter_s(b, "llamacpp:tokens_predicted_seconds_total", "Total time spent generating tokens", st->predicted_seconds);
@@ -61,6 +61,7 @@ static void write_prompts(warm_buf *b, const warm_sched_status *st) {
     warm_prom_family(b, WARM_PROM_COUNTER, name, "Prompt tokens by where their state came from");
     warm_prom_uint(b, name, "source", "device", st->n_prompt_device);
     warm_prom_uint(b, name, "source", "ram", st->n_prompt_ram);
+    if (st->has_disk) warm_prom_uint(b, name, "source", "disk", st->n_prompt_disk);
     warm_prom_uint(b, name, "source", "computed", st->n_prompt_computed);
     counter(b, "warmslot_requests_total", "Tasks taken by the scheduler", st->n_tasks);
     gauge(b, "warmslot_requests_parked", "Running requests that wait for room in the context", st->n_parked);
@@ -99,6 +100,38 @@ static void write_cache(warm_buf *b, const warm_sched_status *st) {
     counter(b, "warmslot_cache_damaged_total", "Pieces whose checksum was wrong", c->n_damaged);
 }
 
+static void write_disk(warm_buf *b, const warm_sched_status *st) {
+    const warm_disk_stats *d = &st->disk;
+    gauge(b, "warmslot_disk_mode", "What is done with the directory: 2 reading and writing, 1 reading only, 0 nothing",
+          d->mode == WARM_DISK_READ_WRITE  ? 2
+          : d->mode == WARM_DISK_READ_ONLY ? 1
+                                           : 0);
+    gauge(b, "warmslot_disk_scanning", "1 while the directory is being looked through", d->scanning);
+    gauge(b, "warmslot_disk_paused", "1 while nothing is written because the disk is full", d->paused);
+    gauge(b, "warmslot_disk_files", "Files in the directory", (double)d->n_entries);
+    gauge(b, "warmslot_disk_bytes", "Bytes of all files, those being written included", (double)d->used_bytes);
+    gauge(b, "warmslot_disk_limit_bytes", "Limit of these bytes", (double)d->limit_bytes);
+    gauge(b, "warmslot_disk_index_bytes", "Host memory of the index, part of the cache's budget", (double)d->index_bytes);
+    gauge(b, "warmslot_disk_pending_bytes", "Bytes that are on their way to the disk", (double)d->pending_bytes);
+    counter(b, "warmslot_disk_written_total", "Files written", d->n_written);
+    counter(b, "warmslot_disk_written_bytes_total", "Bytes written", d->written_bytes);
+    counter(b, "warmslot_disk_read_total", "Files read", d->n_read);
+    counter(b, "warmslot_disk_read_bytes_total", "Bytes of state read", d->read_bytes);
+    counter(b, "warmslot_disk_evicted_total", "Files removed for others", d->n_evicted);
+    counter(b, "warmslot_disk_evicted_bytes_total", "Bytes of these", d->evicted_bytes);
+    counter(b, "warmslot_disk_missed_total", "Blocks and snapshots that left host memory before they were written",
+            st->n_disk_missed);
+    counter(b, "warmslot_disk_deferred_total", "Writes put off: over the limit, too much on its way, or the disk is full",
+            d->n_deferred);
+    counter(b, "warmslot_disk_refused_total", "Writes given up: no room", d->n_refused);
+    counter(b, "warmslot_disk_damaged_total", "Files found damaged", d->n_damaged);
+    counter(b, "warmslot_disk_vanished_total", "Files that were gone", d->n_vanished);
+    static const char errors[] = "warmslot_disk_errors_total";
+    warm_prom_family(b, WARM_PROM_COUNTER, errors, "Calls of the system that failed");
+    warm_prom_uint(b, errors, "op", "write", d->n_write_errors);
+    warm_prom_uint(b, errors, "op", "read", d->n_read_errors);
+}
+
 void warm__handle_metrics(warm_http_request *r, void *ud) {
     warm_api *api = ud;
     warm_failure f = {0};
@@ -119,6 +152,7 @@ void warm__handle_metrics(warm_http_request *r, void *ud) {
     write_peer(&b, api, &st);
     write_prompts(&b, &st);
     if (st.has_cache) write_cache(&b, &st);
+    if (st.has_disk) write_disk(&b, &st);
     warm_sched_status_free(&st);
     char started[24];
     snprintf(started, sizeof started, "%lld", (long long)api->started);

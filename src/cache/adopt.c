@@ -93,12 +93,13 @@ static int replace_tail(warm_cache *c, const warm_block_save *s, const warm_unit
     b->n_units = body.n_units;
     b->n_pieces = body.n_pieces;
     b->piece_units = body.piece_units;
+    warm__spill_changed(c, b);
     return 0;
 }
 
 static int add_below(warm_cache *c, const warm_block_save *s, const warm_unit *units, warm_block *up, warm_block **out) {
     void *p;
-    int rc = warm__evict_alloc(c, sizeof(warm_block), &p);
+    int rc = warm__evict_alloc(c, warm__block_bytes(c), &p);
     if (rc) return rc;
     warm_block *b = p;
     *b = warm__block_below(up);
@@ -107,6 +108,7 @@ static int add_below(warm_cache *c, const warm_block_save *s, const warm_unit *u
     rc = warm__tree_reserve_child(c, up);
     if (rc) goto no_room;
     own_all(c, b, s);
+    warm__spill_born(c, b);
     warm__tree_link(c, b);
     *out = b;
     return 0;
@@ -114,7 +116,7 @@ static int add_below(warm_cache *c, const warm_block_save *s, const warm_unit *u
 no_room:
     warm__evict_dealloc(c, b->units, warm__tree_body_bytes(b->n_units, b->n_pieces));
 no_body:
-    warm__evict_dealloc(c, b, sizeof *b);
+    warm__evict_dealloc(c, b, warm__block_bytes(c));
     return rc;
 }
 

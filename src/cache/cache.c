@@ -22,6 +22,7 @@ int warm_cache_new(const warm_cache_options *opt, warm_cache **out, warm_err *er
     c->policy = opt->policy ? opt->policy : warm_policy_by_name(*warm_policy_names());
     c->window = opt->window;
     c->has_snapshots = opt->snapshots;
+    warm__spill_init(c, opt);
     warm__link_init(&c->leaves);
     warm__link_init(&c->inner);
     warm__link_init(&c->dead);

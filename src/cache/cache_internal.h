@@ -3,7 +3,7 @@
  * cache/cache_internal.h - the structs of the cache and what its files offer each other.
  *
  * Who does what: tree.c nodes, ordered children, pins, descent; piece.c bytes, their checksums and who holds them; snapshot.c
- * snapshots; save.c what is saved next and where it goes; adopt.c whole blocks that come from elsewhere, and conversations that are forgotten; resume.c where a sequence can go on; evict.c room (nothing is allocated for the
+ * snapshots; save.c what is saved next and where it goes; spill.c what the tier below is to keep; adopt.c whole blocks that come from elsewhere, and conversations that are forgotten; resume.c where a sequence can go on; evict.c room (nothing is allocated for the
  * index but through warm__evict_alloc); policy.c who is used and who goes first; value.c what is known of them beyond that; key.c the scope's fingerprint; check.c the
  * invariants; cache.c creation, scopes, figures.
  *
@@ -20,6 +20,7 @@
 #include <stdbool.h>
 
 #include "cache/shadow.h"
+#include "store/disk_format.h"
 #include "warmslot/cache.h"
 
 struct warm__link {
@@ -82,7 +83,9 @@ struct warm__snapshot {
     uint32_t hits;           /* times it was taken up again */
     bool superseded;         /* there is a later one behind it that a later request has left */
     double prior;
-    double inflation; /* of gdsf, at its latest use */
+    double inflation;        /* of gdsf, at its latest use */
+    struct warm__link spill; /* in warm_cache.spill_snapshots; alone: it is not to be written */
+    uint64_t changed_ns;
     uint32_t n_units; /* from the parent's end to its position */
     warm_unit units[];
 };
@@ -119,6 +122,18 @@ struct warm_block {
     uint8_t n_uses;             /* by prompts that ended in it, and of what it was built upon */
 };
 
+enum { WARM__SPILL_PIECES = WARM_BLOCK_UNITS / WARM_PIECE_MIN };
+
+/* Stands behind a block, if the cache spills. */
+struct warm__spill {
+    struct warm__link order; /* in warm_cache.spill_full or .spill_young */
+    uint64_t changed_ns;     /* when it came there */
+    uint8_t key[WARM_DISK_KEY_BYTES];
+    uint32_t n_written, rows_written_of; /* units that it had when its cells and its rows were handed out last; 0 = never */
+    uint16_t rows_written;               /* pieces with rows then, a bit each */
+    bool listed, has_key, rows_due;
+};
+
 struct warm_scope {
     uint8_t fingerprint[WARM_SCOPE_BYTES];
     warm_block root;
@@ -148,6 +163,10 @@ struct warm_cache {
     struct warm__link pieces;     /* every piece, also those no block holds */
     struct warm__link windows[2]; /* window rows without a mark, oldest first; with one, least recently used first */
     struct warm__link snapshots;  /* least recently used first */
+    bool spills, spills_snapshots_only;
+    struct warm__link spill_full, spill_young, spill_snapshots; /* spill.h */
+    size_t n_spills;
+    uint64_t n_spills_missed;
     uint64_t tick;
     /* What could go, so that refusing is O(1): leaves without pins; listed window rows and snapshots without holders */
     size_t n_evictable, n_spare_windows[2], n_spare_snapshots;
@@ -182,6 +201,10 @@ static inline warm_block *warm__path_block(const warm_path *p, size_t pos) {
 static inline warm_piece *warm__block_piece(const warm_block *b, size_t pos) {
     return b->pieces[(pos - b->start) / b->piece_units];
 }
+/* What a block is allocated with. */
+static inline size_t warm__block_bytes(const warm_cache *c) {
+    return sizeof(warm_block) + (c->spills ? sizeof(struct warm__spill) : 0);
+}
 /* The window rows of a piece as they can be found; NULL: none. */
 static inline struct warm__window *warm__piece_window(warm_piece *x) {
     return x->has_window && atomic_load_explicit(&x->window->there, memory_order_relaxed) && !x->window->lost ? x->window : NULL;
@@ -207,6 +230,8 @@ void warm__tree_unleaf(warm_cache *c, warm_block *b);
 void warm__tree_leaf(warm_cache *c, warm_block *b);
 /* Whether a child of b begins with these units. */
 bool warm__tree_covers(const warm_block *b, const warm_unit *units, size_t n);
+/* That child, n > 0; NULL: there is none. */
+const warm_block *warm__tree_with(const warm_block *b, const warm_unit *units, size_t n);
 /* How many of b's units another child of its parent has as well. */
 size_t warm__tree_shared_units(const warm_block *b);
 size_t warm__tree_body_bytes(size_t n_units, size_t n_pieces);
@@ -233,6 +258,8 @@ void warm__piece_mark_like(warm_cache *c, warm_piece *x, warm_piece *like);
 /* snapshot.c */
 /* The longest snapshot below b whose units are a prefix of units[0..n); NULL: none. */
 struct warm__snapshot *warm__snapshot_find(const warm_block *b, const warm_unit *units, size_t n);
+/* The one at exactly that position of the path, or the last one before it; NULL: none. */
+struct warm__snapshot *warm__snapshot_before(const warm_path *p, size_t pos);
 /* Units that are computed again without it: those behind the one before it. */
 size_t warm__snapshot_gain(const struct warm__snapshot *s);
 void warm__snapshot_unlink(warm_cache *c, struct warm__snapshot *s);
@@ -244,6 +271,15 @@ void warm__snapshot_resume(warm_cache *c, warm_path *p, warm_resume *out);
 void warm__snapshot_lose_block(warm_cache *c, warm_block *b);
 /* The latest use of those that only b covers; 0: there are none. */
 uint64_t warm__snapshot_needs(const warm_block *b);
+
+/* spill.c. Nothing happens unless the cache spills. */
+void warm__spill_init(warm_cache *c, const warm_cache_options *o);
+void warm__spill_born(const warm_cache *c, warm_block *b);          /* before it is linked */
+void warm__spill_changed(warm_cache *c, warm_block *b);             /* it is new in the tree, or has grown */
+void warm__spill_marked(warm_cache *c, warm_block *b);              /* rows of its pieces got a mark */
+void warm__spill_lost(warm_cache *c, warm_block *b);                /* it is unlinked */
+void warm__spill_snapshot(warm_cache *c, struct warm__snapshot *s); /* it is new */
+void warm__spill_lost_snapshot(warm_cache *c, struct warm__snapshot *s);
 
 /* save.c */
 /* Gives x's window rows to the path's piece of just the same units, if that has lost its own. false: it has other pieces there. */

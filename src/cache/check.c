@@ -68,20 +68,20 @@ static void check_snapshots_of(const warm_block *b, struct sums *sum) {
     sum->index_bytes += warm__evict_cost(warm__snapshot_array_bytes(set->cap));
 }
 
-static void check_block(const warm_block *b, struct sums *sum) {
+static void check_block(const warm_cache *c, const warm_block *b, struct sums *sum) {
     assert(b->parent && b->n_units > 0 && b->n_pieces > 0);
     warm_block as = warm__block_below(b->parent);
     assert(b->start == as.start && b->jump == as.jump && b->depth == as.depth);
     check_pieces_of(b, true);
     check_children(b, sum);
     check_snapshots_of(b, sum);
-    sum->index_bytes += warm__evict_cost(sizeof *b) + warm__evict_cost(warm__tree_body_bytes(b->n_units, b->n_pieces));
+    sum->index_bytes += warm__evict_cost(warm__block_bytes(c)) + warm__evict_cost(warm__tree_body_bytes(b->n_units, b->n_pieces));
 }
 
 static void check_live(const warm_cache *c, const struct warm__link *list, struct sums *sum) {
     for (const struct warm__link *l = list->next; l != list; l = l->next) {
         const warm_block *b = WARM__OF(warm_block, order, l);
-        check_block(b, sum);
+        check_block(c, b, sum);
         assert(!b->dead && !b->parent->dead && b->tick <= c->tick);
         assert(warm__block_leaf(b) == (list == &c->leaves));
         sum->n_blocks++;
@@ -93,7 +93,7 @@ static void check_live(const warm_cache *c, const struct warm__link *list, struc
 static void check_dead(const warm_cache *c, struct sums *sum) {
     for (const struct warm__link *l = c->dead.next; l != &c->dead; l = l->next) {
         const warm_block *b = WARM__OF(warm_block, order, l);
-        check_block(b, sum);
+        check_block(c, b, sum);
         assert(b->dead && b->pins > 0 && warm__block_leaf(b) && b->parent->pins > 0);
     }
 }

@@ -96,6 +96,15 @@ int warm_cache_set_budget(warm_cache *c, size_t limit_bytes) {
     return 0;
 }
 
+int warm_cache_make_room(warm_cache *c, size_t bytes) {
+    warm_budget *b = c->budget;
+    if (bytes > b->limit_bytes) return WARM_EFULL;
+    while (b->limit_bytes - b->used_bytes < bytes) {
+        if (!trim(c, b->used_bytes + bytes - b->limit_bytes) && !warm__evict_one(c)) return WARM_EFULL;
+    }
+    return 0;
+}
+
 void warm_cache_clear(warm_cache *c) {
     warm__value_forget(c);
     while (warm__evict_one(c)) continue;

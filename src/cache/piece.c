@@ -255,6 +255,20 @@ void warm_snapshot_seal(warm_snapshot *s) {
     warm_piece_seal(s->piece_);
 }
 
+static void publish(_Atomic uint64_t *kept, uint64_t sum) {
+    uint64_t first = UNSEALED;
+    (void)atomic_compare_exchange_strong(kept, &first, sum <= DAMAGED ? DAMAGED + 1 : sum);
+}
+
+void warm_save_seal_as(warm_save *s, uint64_t sum, uint64_t window_sum) {
+    publish(&s->piece_->sum, sum);
+    if (window_there(s->piece_)) publish(&s->piece_->window->sum, window_sum);
+}
+
+void warm_snapshot_seal_as(warm_snapshot *s, uint64_t sum) {
+    publish(&s->piece_->sum, sum);
+}
+
 int warm_piece_verify(warm_piece *x) {
     return atomic_load(&x->sum) == DAMAGED ? WARM_ECORRUPT : compare_sum(&x->extent, &x->sum);
 }

@@ -66,7 +66,10 @@ int warm_cache_resume(warm_cache *c, warm_path *p, warm_resume *out) {
         return rc;
     }
     if (c->has_snapshots) warm__snapshot_resume(c, p, out);
-    for (size_t i = 0; i < out->n_window; i++) warm__piece_use_window(c, out->window[i].piece, true);
+    for (size_t i = 0; i < out->n_window; i++) {
+        warm__piece_use_window(c, out->window[i].piece, true);
+        warm__spill_marked(c, warm__path_block(p, out->window[i].start));
+    }
     if (!p->block_->dead) warm__policy_touch(c, p->block_);
     out->path = *p;
     *p = (warm_path){0};
@@ -91,6 +94,7 @@ void warm_cache_mark(warm_cache *c, const warm_path *p, size_t pos) {
         while (b->start >= pos) b = b->parent;
         warm_piece *x = warm__block_piece(b, pos - 1);
         warm__piece_use_window(c, x, true);
+        warm__spill_marked(c, (warm_block *)b);
         pos = x->start;
     }
     if (!p->block_->dead) warm__policy_touch(c, p->block_);

@@ -128,6 +128,7 @@ static int grow(warm_cache *c, const warm_save *s, const warm_unit *units, warm_
     b->n_units = body.n_units;
     b->n_pieces = body.n_pieces;
     warm__value_label(c, b);
+    warm__spill_changed(c, b);
     return 0;
 }
 
@@ -135,7 +136,7 @@ static int grow(warm_cache *c, const warm_save *s, const warm_unit *units, warm_
 static int add_block(warm_cache *c, const warm_save *s, const warm_unit *units, warm_block *up, const warm_block *model,
                      warm_block **out) {
     void *p;
-    int rc = warm__evict_alloc(c, sizeof(warm_block), &p);
+    int rc = warm__evict_alloc(c, warm__block_bytes(c), &p);
     if (rc) return rc;
     warm_block *b = p;
     *b = warm__block_below(up);
@@ -152,6 +153,7 @@ static int add_block(warm_cache *c, const warm_save *s, const warm_unit *units, 
     }
     b->pieces[shared] = s->piece_;
     warm__piece_own(c, s->piece_);
+    warm__spill_born(c, b);
     warm__tree_link(c, b);
     *out = b;
     return 0;
@@ -159,7 +161,7 @@ static int add_block(warm_cache *c, const warm_save *s, const warm_unit *units, 
 no_room:
     warm__evict_dealloc(c, b->units, warm__tree_body_bytes(b->n_units, b->n_pieces));
 no_body:
-    warm__evict_dealloc(c, b, sizeof *b);
+    warm__evict_dealloc(c, b, warm__block_bytes(c));
     return rc;
 }
 

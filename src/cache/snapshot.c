@@ -57,8 +57,7 @@ struct warm__snapshot *warm__snapshot_find(const warm_block *b, const warm_unit 
     }
 }
 
-/* The one at exactly that position, or the last one before it. */
-static struct warm__snapshot *find_before(const warm_path *p, size_t pos) {
+struct warm__snapshot *warm__snapshot_before(const warm_path *p, size_t pos) {
     assert(pos <= p->n_units);
     if (pos == 0) return NULL;
     const warm_block *b = warm__path_block(p, pos - 1);
@@ -76,12 +75,12 @@ static struct warm__snapshot *find_before(const warm_path *p, size_t pos) {
 
 size_t warm_cache_snapshot_before(const warm_cache *c, const warm_path *p, size_t pos) {
     (void)c;
-    const struct warm__snapshot *x = find_before(p, pos);
+    const struct warm__snapshot *x = warm__snapshot_before(p, pos);
     return x ? x->piece->start : 0;
 }
 
 bool warm_path_snapshot(warm_cache *c, const warm_path *p, size_t pos, warm_piece_view *out, double *prior) {
-    struct warm__snapshot *x = find_before(p, pos);
+    struct warm__snapshot *x = warm__snapshot_before(p, pos);
     if (!x) return false;
     *prior = x->prior;
     warm__piece_view(c, x->piece, out);
@@ -95,7 +94,7 @@ size_t warm__snapshot_gain(const struct warm__snapshot *s) {
 }
 
 void warm__snapshot_resume(warm_cache *c, warm_path *p, warm_resume *out) {
-    struct warm__snapshot *x = find_before(p, p->n_units);
+    struct warm__snapshot *x = warm__snapshot_before(p, p->n_units);
     warm__tree_repin(c, p, x ? x->piece->start : 0);
     if (!x) return;
     x->hits++;
@@ -124,6 +123,7 @@ void warm__snapshot_unlink(warm_cache *c, struct warm__snapshot *s) {
             up->snapshots->cap /= 2;
         }
     }
+    warm__spill_lost_snapshot(c, s);
     warm__link_remove(&s->order);
     c->stats.n_snapshots--;
     warm__tree_leaf(c, up);
@@ -161,7 +161,7 @@ uint64_t warm__snapshot_needs(const warm_block *b) {
 }
 
 void warm_cache_quarantine_snapshot(warm_cache *c, const warm_path *p) {
-    struct warm__snapshot *x = find_before(p, p->n_units);
+    struct warm__snapshot *x = warm__snapshot_before(p, p->n_units);
     if (!x || x->piece->start != p->n_units) return;
     c->stats.n_damaged++;
     warm__snapshot_unlink(c, x);
@@ -226,6 +226,7 @@ static int add(warm_cache *c, warm_block *up, const warm_unit *units, size_t n, 
     set->at[place] = s;
     set->n++;
     warm__link_insert(&c->snapshots, &s->order);
+    warm__spill_snapshot(c, s);
     c->stats.n_snapshots++;
     warm__piece_own(c, piece);
     *out = s;
@@ -234,7 +235,7 @@ static int add(warm_cache *c, warm_block *up, const warm_unit *units, size_t n, 
 
 /* Later requests go on behind the one before it from now on. */
 static void supersede(const warm_cache *c, const warm_path *p, const struct warm__snapshot *s) {
-    struct warm__snapshot *before = find_before(p, s->piece->start - 1);
+    struct warm__snapshot *before = warm__snapshot_before(p, s->piece->start - 1);
     if (before && before->born < c->stats.n_lookups) before->superseded = true;
 }
 

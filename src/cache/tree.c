@@ -162,6 +162,11 @@ size_t warm_cache_advance(warm_cache *c, warm_path *p, const warm_unit *units, s
     return pos;
 }
 
+void warm_cache_root(warm_cache *c, warm_scope *s, warm_path *out) {
+    *out = (warm_path){&s->root, 0};
+    warm__tree_pin(c, &s->root);
+}
+
 void warm_path_clone(warm_cache *c, const warm_path *p, warm_path *out) {
     *out = *p;
     if (p->block_) warm__tree_pin(c, p->block_);
@@ -199,7 +204,7 @@ static void free_block(warm_cache *c, warm_block *b) {
     if (c->next_victim == b) c->next_victim = NULL;
     for (size_t i = 0; i < b->n_pieces; i++) warm__piece_disown(c, b->pieces[i]);
     warm__evict_dealloc(c, b->units, warm__tree_body_bytes(b->n_units, b->n_pieces));
-    warm__evict_dealloc(c, b, sizeof *b);
+    warm__evict_dealloc(c, b, warm__block_bytes(c));
 }
 
 void warm__tree_pin(warm_cache *c, warm_block *b) {
@@ -265,8 +270,13 @@ void warm__tree_leaf(warm_cache *c, warm_block *b) {
     c->n_evictable += evictable(b);
 }
 
+const warm_block *warm__tree_with(const warm_block *b, const warm_unit *units, size_t n) {
+    struct found f = b->n_children ? search(b, units, n) : (struct found){NULL, 0, 0};
+    return f.match == n ? f.block : NULL;
+}
+
 bool warm__tree_covers(const warm_block *b, const warm_unit *units, size_t n) {
-    return n == 0 || (b->n_children && search(b, units, n).match == n);
+    return n == 0 || warm__tree_with(b, units, n);
 }
 
 size_t warm__tree_shared_units(const warm_block *b) {
@@ -302,6 +312,7 @@ void warm__tree_link(warm_cache *c, warm_block *b) {
     warm__value_label(c, b);
     c->stats.n_blocks++;
     c->stats.n_units += b->n_units;
+    warm__spill_changed(c, b);
 }
 
 static void remove_child(warm_cache *c, warm_block *up, size_t i) {
@@ -331,6 +342,7 @@ static warm_block *bury(warm_cache *c, warm_block *up, size_t i) {
     warm_block *b = (warm_block *)warm__tree_child(up, i);
     warm__tree_pin(c, b);
     warm__snapshot_lose_block(c, b);
+    warm__spill_lost(c, b);
     b->dead = true;
     move_to(c, &c->dead, b);
     c->stats.n_blocks--;

@@ -43,6 +43,12 @@ typedef struct warm_config_sampling { /* defaults for requests that do not say; 
     size_t n_logit_bias;
 } warm_config_sampling;
 
+/* --cache-disk-size: bytes, or percent of the space that is free on the disk or used by the cache already; both 0: not given. */
+typedef struct warm_config_disk_size {
+    uint64_t bytes;
+    double percent;
+} warm_config_disk_size;
+
 typedef struct warm_config {
     /* model */
     const char *model;
@@ -63,6 +69,10 @@ typedef struct warm_config {
     double prefill_slice_ms;
     const char *cache_policy; /* a name the cache knows: main looks it up */
     bool isolate_keys;        /* --cache-isolation key; then there are keys */
+    const char *disk_dir;     /* NULL: no tier below host memory */
+    warm_config_disk_size disk_size;
+    uint64_t disk_write_bytes_a_day; /* 0: as many as come */
+    bool disk_read_only, cache_strict;
     /* server */
     const char **hosts;
     size_t n_hosts;

@@ -182,6 +182,19 @@ static const warm_opt cache[] = {
      "others "
      "asked (default none)",
      SET(cache_isolation)},
+    {OURS, STRING, "--cache-disk", NULL, "WARMSLOT_CACHE_DISK", "DIR",
+     "keep what leaves host memory, and what is worth it before, in this directory, also over a restart; one server writes there",
+     SET(disk_dir)},
+    {OURS, STRING, "--cache-disk-size", NULL, "WARMSLOT_CACHE_DISK_SIZE", "N[M|G|T|%]",
+     "most that the files in --cache-disk take, in GiB, or percent of the space that is free without them (default 10%, at most "
+     "64G)",
+     SET(disk_size)},
+    {OURS, STRING, "--cache-disk-write-limit", NULL, "WARMSLOT_CACHE_DISK_WRITE_LIMIT", "N[M|G|T]",
+     "most that is written to --cache-disk a day, in GiB; 0: no limit (default)", SET(disk_write_limit)},
+    {OURS, BOOL, "--cache-disk-ro", "--no-cache-disk-ro", "WARMSLOT_CACHE_DISK_RO", NULL,
+     "only read from --cache-disk, which another server may write to", FIELD(disk_read_only)},
+    {OURS, BOOL, "--cache-strict", "--no-cache-strict", "WARMSLOT_CACHE_STRICT", NULL,
+     "use nothing from --cache-disk that other devices have computed", FIELD(cache_strict)},
     {OURS, INT, "--cache-reuse", NULL, E("CACHE_REUSE"), "N",
      "keep N or more tokens that stand further on in the context than in a new prompt by moving them there, which is not exact "
      "(n_cache_reuse); 0: compute them again",

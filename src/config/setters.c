@@ -167,6 +167,48 @@ int warm__set_slot_save_path(warm_opt_parse *p, const char *path) {
     return keep_text(p, path, &p->config->slot_save_path);
 }
 
+int warm__set_disk_dir(warm_opt_parse *p, const char *path) {
+    return *path ? keep_text(p, path, &p->config->disk_dir) : warm__expected(p, "a directory", path);
+}
+
+/* "64G", "500M", "1.5T"; a number alone is in GiB. */
+static bool parse_bytes(const char *text, const char *suffix, uint64_t *out) {
+    char number[32];
+    double v;
+    size_t n = strspn(text, "0123456789.");
+    if (!n || n >= sizeof(number)) return false;
+    memcpy(number, text, n);
+    number[n] = '\0';
+    if (!warm__parse_number(number, &v)) return false;
+    const char *unit = strchr(suffix, text[n] ? text[n] & ~0x20 : 'G');
+    if (!unit || (text[n] && text[n + 1])) return false;
+    double bytes = v * (double)((uint64_t)1 << (20 + 10 * (unit - suffix)));
+    if (!(bytes >= 1 && bytes < 1e18)) return false;
+    *out = (uint64_t)bytes;
+    return true;
+}
+
+int warm__set_disk_size(warm_opt_parse *p, const char *text) {
+    warm_config_disk_size *size = &p->config->disk_size;
+    size_t n = strlen(text);
+    char number[16];
+    *size = (warm_config_disk_size){0};
+    if (n > 1 && n < sizeof(number) && text[n - 1] == '%') {
+        memcpy(number, text, n - 1);
+        number[n - 1] = '\0';
+        if (warm__parse_number(number, &size->percent) && size->percent > 0 && size->percent <= 100) return 0;
+    } else if (parse_bytes(text, "MGT", &size->bytes)) {
+        return 0;
+    }
+    return warm__expected(p, "a size like 64G, 500M or 10%", text);
+}
+
+int warm__set_disk_write_limit(warm_opt_parse *p, const char *text) {
+    uint64_t *limit = &p->config->disk_write_bytes_a_day;
+    *limit = 0;
+    return strcmp(text, "0") == 0 || parse_bytes(text, "MGT", limit) ? 0 : warm__expected(p, "bytes a day, like 100G, or 0", text);
+}
+
 int warm__set_stop(warm_opt_parse *p, const char *text) {
     return *text ? warm__push(p, &p->config->stop, &p->config->n_stop, text, strlen(text)) : warm__expected(p, "a text", text);
 }

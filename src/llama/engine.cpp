@@ -7,6 +7,8 @@
 #include <mutex>
 #include <vector>
 
+#include <ggml-backend.h>
+
 #include "llama/state.hpp"
 
 namespace warm {
@@ -119,6 +121,10 @@ void read_model(engine &e) {
     e.path = e.params.model.path;
     e.arch = meta(e, "general.architecture");
     e.build = std::string("libllama ") + llama_version();
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        ggml_backend_dev_t dev = ggml_backend_dev_get(i);
+        e.backend += std::string("device: ") + ggml_backend_dev_name(dev) + ", " + ggml_backend_dev_description(dev) + "\n";
+    }
     e.info_.n_ctx = llama_n_ctx(e.ctx.get());
     e.info_.n_seq_max = (uint32_t)e.scratch;
     e.info_.n_batch = llama_n_batch(e.ctx.get());
@@ -141,6 +147,7 @@ void publish(engine &e) {
     e.info_.model_desc = e.desc.c_str();
     e.info_.arch = e.arch.c_str();
     e.info_.build = e.build.c_str();
+    e.info_.backend = e.backend.c_str();
     e.info_.message_head = e.message_head.empty() ? nullptr : e.message_head.data();
     e.info_.n_message_head = e.message_head.size();
     e.info_.chat_template = e.template_text.c_str();

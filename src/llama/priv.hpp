@@ -103,7 +103,7 @@ struct engine : warm_engine {
 
     warm_engine_info info_ = {};
     std::vector<warm_adapter> adapters_; /* info_.adapters */
-    std::string scope, path, desc, arch, build, template_text, template_caps = "{}", bos_text, eos_text;
+    std::string scope, path, desc, arch, build, backend, template_text, template_caps = "{}", bos_text, eos_text;
 
     /* engine thread */
     std::vector<int32_t> one_seq;     /* n_batch ones: every row belongs to one sequence */

@@ -2,15 +2,14 @@
  *
  * llama/probe_memory.cpp - round trips that succeeded, remembered across starts (probe.cpp).
  *
- * One small text file each in $XDG_CACHE_HOME/warmslot, or ~/.cache/warmslot. It holds all that the result depends on: the scope (model,
- * engine, layout, kind) and the devices. A file counts only if it holds exactly that text, so neither damage nor a foreign file
+ * One small text file each in $XDG_CACHE_HOME/warmslot, or ~/.cache/warmslot. It holds all that the result depends on: the engine's release, the
+ * scope (model, layout, kind) and the devices. A file counts only if it holds exactly that text, so neither damage nor a foreign file
  * can grant more than the structure, looked at anew every time, has granted already; without it the trip is made again.
  * Failures are not remembered: they may have been the moment's. Threads: while opening only. */
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <ggml-backend.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,12 +19,7 @@ namespace warm {
 namespace {
 
 std::string text_of(const engine &e) {
-    std::string text = "warmslot state 1\n" + e.scope;
-    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
-        ggml_backend_dev_t dev = ggml_backend_dev_get(i);
-        text += std::string("device: ") + ggml_backend_dev_name(dev) + ", " + ggml_backend_dev_description(dev) + "\n";
-    }
-    return text;
+    return "warmslot state 1\nrelease: " + e.build + "\n" + e.scope + e.backend;
 }
 
 /* "" where there is no such place. */

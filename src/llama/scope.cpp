@@ -274,7 +274,8 @@ content content_of(const std::string &path) {
 std::string scope_text(engine &e) {
     text t;
     const content model = content_of(e.path);
-    t.line("engine: %s, sequence state version %d", e.build.c_str(), LLAMA_STATE_SEQ_VERSION);
+    /* Not the release: an update must not empty the cache. WARM_STATE_LAYOUT (store/bytes.h) is raised where one changes what is in the bytes. */
+    t.line("engine: libllama, sequence state version %d", LLAMA_STATE_SEQ_VERSION);
     t.line("model: %s, sha256 %s", e.desc.c_str(), model.sha256.c_str());
     write_overrides(t, e.params);
     t.line("block: %u units", WARM_BLOCK_UNITS);

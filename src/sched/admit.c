@@ -271,6 +271,7 @@ static void unbegin(warm_sched *s, warm_slot *sl, bool taken_over) {
 static void begin_load(warm_sched *s, warm_slot *sl, const warm_plan *p, warm_resume *r) {
     warm_seq *q = sl->seq;
     sl->state = WARM_SLOT_PREFILL;
+    sl->fetched = false; /* should it come back here, the tree may have lost what came */
     if (q->has_path) warm_path_release(s->o.cache, &q->path);
     q->has_path = r->path.block_ && r->path.n_units <= p->n_load;
     if (q->has_path) warm_path_clone(s->o.cache, &r->path, &q->path);
@@ -316,9 +317,21 @@ static void begin_wait(warm_sched *s, warm_slot *sl, const warm_plan *p, warm_se
     set_units_aside(sl, units, n, WARM_SLOT_WAITING);
 }
 
+/* Waits for what comes from disk, if something does that the plan has not. */
+static bool waits_for_disk(warm_sched *s, warm_slot *sl, const warm_plan *p, const warm_unit *units, size_t n) {
+    warm_task *t = sl->task;
+    if (!s->tier || sl->fetched || sl->no_load || !t->cache_prompt) return false;
+    if (!t->fetch && !warm__tier_fetch(s, t, units, n, p->n_load)) return false;
+    sl->leader = NULL;
+    sl->waiting_since_ns = warm__sched_now(s);
+    set_units_aside(sl, units, n, WARM_SLOT_WAITING);
+    return true;
+}
+
 /* Whether the one it waits for is still on its way. If not, what that one has computed is there to be used, however it ended. */
 static bool still_waits(const warm_slot *sl) {
     const warm_slot *l = sl->leader;
+    if (!l) return warm__tier_waits(sl->task);
     return l->seq && l->order == sl->leader_order && prefills(l->seq) && l->seq->n < sl->wait_pos;
 }
 
@@ -334,6 +347,7 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     warm_plan_seq *seqs = warm_xcalloc(s->n_seqs, sizeof *seqs);
     warm_seq **who = warm_xcalloc(s->n_seqs, sizeof *who);
     size_t n_tree_match;
+    if (!warm__tier_waits(sl->task)) warm__tier_take(sl);
     warm_resume r = look_up(s, sl, units, n, &n_tree_match);
     warm_plan p = make_plan(s, sl, units, n, &r, n_tree_match, seqs, who);
     sl->planned_ms = p.cost_ns / 1e6;
@@ -342,6 +356,10 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     free(who);
     if (leader) {
         begin_wait(s, sl, &p, leader, units, n);
+        warm_resume_release(s->o.cache, &r);
+        return true;
+    }
+    if (waits_for_disk(s, sl, &p, units, n)) {
         warm_resume_release(s->o.cache, &r);
         return true;
     }
@@ -364,7 +382,7 @@ static bool start(warm_sched *s, warm_slot *sl, const warm_unit *units, size_t n
     }
     if (sl->recount) {
         sl->t.n_device = p.n_device;
-        sl->t.n_ram = 0; /* of a load that came to nothing */
+        sl->t.n_ram = sl->t.n_disk = 0; /* of a load that came to nothing */
         sl->t.n_shifted = q->n - warm__seq_exact(q);
     }
     q->saved = false;
@@ -403,7 +421,7 @@ static bool resume_parked(warm_sched *s, bool *waiting) {
 /* One whose wait is over goes on like one that was parked. */
 static void end_waits(warm_sched *s) {
     for (warm_slot *sl; (sl = done_waiting(s)) != NULL;) {
-        sl->t.wait_ms += (double)(warm__sched_now(s) - sl->waiting_since_ns) / 1e6;
+        *(sl->leader ? &sl->t.wait_ms : &sl->t.load_ms) += (double)(warm__sched_now(s) - sl->waiting_since_ns) / 1e6;
         sl->state = WARM_SLOT_PARKED;
         s->queue_changed = true;
     }
@@ -418,6 +436,7 @@ static warm_slot *find_slot(warm_sched *s, int32_t id) {
 }
 
 static bool start_task(warm_sched *s, warm_slot *sl, warm_task *t) {
+    warm__tier_note_scope(s, t);
     *sl = (warm_slot){.id = sl->id, .task = t, .order = s->order, .waits_since = s->n_turns, .row = -1, .recount = true};
     sl->start_ns = warm__sched_now(s);
     sl->t.n_prompt = t->n_prompt;

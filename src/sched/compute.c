@@ -285,6 +285,7 @@ static void release(warm_sched *s, warm_slot *sl) {
     free(sl->tokens);
     free(sl->probs);
     free(sl->top);
+    warm__tier_give_up(sl->task);
     warm_task_free(sl->task);
     *sl = (warm_slot){.id = sl->id, .row = -1};
     s->queue_changed = true;
@@ -294,6 +295,7 @@ static void release(warm_sched *s, warm_slot *sl) {
 static void count_prompt(warm_sched *s, const warm_slot *sl) {
     s->counters.n_prompt_device += sl->t.n_device;
     s->counters.n_prompt_ram += sl->t.n_ram;
+    s->counters.n_prompt_disk += sl->t.n_disk;
     s->counters.n_prompt_computed += sl->t.n_computed;
 }
 
@@ -320,7 +322,7 @@ static void first_token(warm_sched *s, warm_slot *sl) {
     sl->prompt_done = true;
     sl->first_token_ns = warm__sched_now(s);
     sl->t.prompt_ms = (double)(sl->first_token_ns - sl->start_ns) / 1e6;
-    sl->t.n_computed = sl->t.n_prompt - sl->t.n_device - sl->t.n_ram;
+    sl->t.n_computed = sl->t.n_prompt - sl->t.n_device - sl->t.n_ram - sl->t.n_disk;
     count_prompt(s, sl);
 }
 
@@ -377,7 +379,7 @@ static void fail_with_cells(warm_sched *s, warm_slot *sl, const warm_err *err) {
 /* Nor is what was saved of it while it was computed. */
 static void fail_with_state(warm_sched *s, warm_slot *sl, const warm_err *err) {
     const warm_seq *q = sl->seq;
-    size_t computed_from = sl->t.n_device + sl->t.n_ram;
+    size_t computed_from = sl->t.n_device + sl->t.n_ram + sl->t.n_disk;
     if (q->has_path && q->path.n_units > computed_from) warm_cache_quarantine(s->o.cache, &q->path, computed_from);
     fail_with_cells(s, sl, err);
 }
@@ -411,7 +413,8 @@ static void after_decode(warm_sched *s, warm_slot *sl) {
     warm__seq_grow(s, q, sl->n_chunk);
     if (!sl->prompt_done) {
         /* Parked before its prompt was done it may compute some of it twice. */
-        sl->t.n_computed = warm_min_size(sl->t.n_computed + sl->n_chunk, sl->t.n_prompt - sl->t.n_device - sl->t.n_ram);
+        sl->t.n_computed =
+            warm_min_size(sl->t.n_computed + sl->n_chunk, sl->t.n_prompt - sl->t.n_device - sl->t.n_ram - sl->t.n_disk);
         if (sl->task->return_progress) warm__emit_progress(s, sl);
     }
     sl->n_chunk = 0;

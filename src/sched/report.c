@@ -96,16 +96,17 @@ static void log_divergence(warm_sched *s, const warm_slot *sl) {
 
 static void log_done(warm_sched *s, const warm_slot *sl, const warm_event *ev, const char *how) {
     const warm_task_timings *t = &ev->timings;
-    char diverged[48] = "", shifted[64] = "";
+    char diverged[48] = "", shifted[64] = "", disk[32] = "";
+    if (s->tier) snprintf(disk, sizeof disk, " disk=%zu", t->n_disk);
     if (sl->n_known) snprintf(diverged, sizeof diverged, " diverged_at=%zu", sl->diverged_at);
     if (t->n_shifted || sl->truncated)
         snprintf(shifted, sizeof shifted, " shifted=%zu%s", t->n_shifted, sl->truncated ? " context_shifted" : "");
     warm_log_info("request",
-                  "task=%llu slot=%d %s prompt=%zu device=%zu ram=%zu computed=%zu load_ms=%.1f wait_ms=%.1f "
+                  "task=%llu slot=%d %s prompt=%zu device=%zu ram=%zu%s computed=%zu load_ms=%.1f wait_ms=%.1f "
                   "planned_ms=%.1f first_token_ms=%.1f "
                   "generated=%zu generate_ms=%.1f%s%s",
-                  (unsigned long long)sl->task->id, sl->id, how, t->n_prompt, t->n_device, t->n_ram, t->n_computed, t->load_ms,
-                  t->wait_ms, sl->planned_ms, t->prompt_ms, t->n_predicted, t->predicted_ms, shifted, diverged);
+                  (unsigned long long)sl->task->id, sl->id, how, t->n_prompt, t->n_device, t->n_ram, disk, t->n_computed,
+                  t->load_ms, t->wait_ms, sl->planned_ms, t->prompt_ms, t->n_predicted, t->predicted_ms, shifted, diverged);
     if (sl->n_known && s->o.log_prompts) log_divergence(s, sl);
 }
 

@@ -70,6 +70,14 @@ void warm__load_end(warm_sched *s, warm_slot *sl) {
     if (q->incomplete) warm__start_again(s, sl);
 }
 
+/* The last n units that it has. */
+static void count_loaded(warm_slot *sl, size_t n) {
+    size_t end = sl->seq->n, from = end - n > sl->disk_from ? end - n : sl->disk_from, to = end < sl->disk_to ? end : sl->disk_to;
+    size_t n_disk = to > from ? to - from : 0;
+    sl->t.n_disk += n_disk;
+    sl->t.n_ram += n - n_disk;
+}
+
 static bool load_one(warm_sched *s, warm_slot *sl) {
     size_t n;
     uint64_t t0 = warm__sched_now(s);
@@ -79,7 +87,7 @@ static bool load_one(warm_sched *s, warm_slot *sl) {
     if (rc == 0) return false;
     if (rc > 0) {
         warm__seq_grow(s, sl->seq, n);
-        if (sl->recount) sl->t.n_ram += n;
+        if (sl->recount) count_loaded(sl, n);
         return true;
     }
     /* A load takes cells for the whole piece, for a moment, also where only a part of it is kept. */

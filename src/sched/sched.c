@@ -69,6 +69,11 @@ int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err)
                               .ud = s};
         s->kv = warm_kv_new(&ko);
     }
+    int rc = o->cache && o->disk ? warm__tier_open(s, wake, err) : 0;
+    if (rc) {
+        warm_sched_free(s);
+        return rc;
+    }
     warm__publish(s); /* who asks before the first turn gets slots, all idle, not none */
     *out = s;
     return 0;
@@ -121,6 +126,7 @@ void warm__post_embedding(warm_sched *s, struct warm_embedding *x) {
 }
 
 static void refuse(warm_sched *s, warm_task *t, const warm_err *err) {
+    warm__tier_give_up(t);
     t->emit(t->ud, warm__event_failed(s, t, NULL, err));
     warm_task_free(t);
 }
@@ -238,7 +244,7 @@ void warm__publish(warm_sched *s) {
         st->n_parked += sl->state == WARM_SLOT_PARKED;
         slots[i].id_task = t->id;
         slots[i].n_prompt = t->n_prompt;
-        slots[i].n_prompt_cached = sl->t.n_device + sl->t.n_ram;
+        slots[i].n_prompt_cached = sl->t.n_device + sl->t.n_ram + sl->t.n_disk;
         slots[i].n_prompt_processed = sl->t.n_computed;
         slots[i].n_decoded = sl->n_decoded;
         slots[i].n_remain = t->n_predict < 0 ? -1 : t->n_predict - (int32_t)sl->n_decoded;
@@ -248,6 +254,8 @@ void warm__publish(warm_sched *s) {
         warm_cache_stats_get(s->o.cache, &st->cache);
         s->o.store->ops->stats(s->o.store, &st->store);
     }
+    st->has_disk = s->tier != NULL;
+    if (s->tier) warm__tier_stats(s, st);
     pthread_mutex_unlock(&s->status_lock);
 }
 
@@ -269,6 +277,7 @@ void warm_sched_status_free(warm_sched_status *st) {
 bool warm_sched_step(warm_sched *s) {
     bool did = take_messages(s);
     did |= warm__slot_orders(s);
+    did |= warm__tier_turn(s);
     did |= warm__admit(s);
     warm__drop_dear_residents(s);
     did |= warm__cache_slice(s);
@@ -278,11 +287,20 @@ bool warm_sched_step(warm_sched *s) {
     return did || s->queue_changed; /* what has changed since may let somebody in */
 }
 
+/* Until something comes, or that time. The lock is held. */
+static void sleep_until(warm_sched *s, uint64_t due) {
+    struct timespec at = {(time_t)(due / 1000000000), (long)(due % 1000000000)};
+    int rc = 0;
+    while (!s->woken && !s->stop && !rc)
+        rc = due == UINT64_MAX ? pthread_cond_wait(&s->cond, &s->lock) : pthread_cond_timedwait(&s->cond, &s->lock, &at);
+}
+
 void warm_sched_run(warm_sched *s) {
     for (;;) {
         bool did = warm_sched_step(s);
+        uint64_t due = did ? 0 : warm__tier_due(s);
         pthread_mutex_lock(&s->lock);
-        while (!did && !s->woken && !s->stop) pthread_cond_wait(&s->cond, &s->lock);
+        if (!did) sleep_until(s, due);
         bool stop = s->stop;
         pthread_mutex_unlock(&s->lock);
         if (stop) return;
@@ -311,9 +329,11 @@ void warm_sched_free(warm_sched *s) {
     }
     warm__slot_states_deinit(s);
     warm__embeddings_deinit(s);
+    warm__tier_save(s);
     for (uint32_t i = 0; i < s->n_seqs; i++) {
         if (s->seqs[i].in_use) warm__seq_drop(s, &s->seqs[i]);
     }
+    warm__tier_close(s);
     warm_kv_free(s->kv);
     warm_pool_deinit(&s->pool);
     free(s->b_token);

@@ -12,8 +12,21 @@
 #include "base/clock.h"
 #include "base/worker.h"
 #include "sched/task.h"
+#include "store/disk.h"
 
 typedef struct warm_sched warm_sched;
+
+/* The tier below host memory (sched/tier.h). */
+typedef struct warm_sched_disk {
+    const char *dir;               /* borrowed */
+    bool read_only, strict;        /* strict: only what the same backend has computed */
+    const char *backend;           /* borrowed; what computes here, for people and for strict */
+    uint64_t limit_bytes;          /* of all files */
+    uint64_t write_bytes_a_day;    /* 0 = as many as come */
+    uint64_t stop_ns;              /* how long warm_sched_free writes what is not on disk yet; 0 = 5 s */
+    warm_budget *budget;           /* borrowed: the cache's */
+    warm_worker *writer, *readers; /* borrowed; the writer has at most one thread */
+} warm_sched_disk;
 
 typedef struct warm_sched_options {
     warm_engine *engine;     /* borrowed */
@@ -25,9 +38,10 @@ typedef struct warm_sched_options {
     uint64_t slice_ns;         /* cache work between two decode steps while any slot generates; 0 = 2 ms */
     uint64_t prefill_slice_ns; /* a step with prefill takes at most that then, but 64 units at least are computed; 0 = 100 ms */
     bool context_shift; /* an answer that fills the context goes on without the oldest units behind n_keep, where the engine can */
-    const char *slot_dir;     /* borrowed; where slots are saved, NULL = nowhere */
-    warm_worker *slot_worker; /* borrowed: reads and writes their files, which takes long; NULL = worker does */
-    bool log_prompts;         /* text of both sides of a mismatch in the log */
+    const char *slot_dir;        /* borrowed; where slots are saved, NULL = nowhere */
+    warm_worker *slot_worker;    /* borrowed: reads and writes their files, which takes long; NULL = worker does */
+    const warm_sched_disk *disk; /* borrowed by warm_sched_new; NULL = none. The cache has to spill */
+    bool log_prompts;            /* text of both sides of a mismatch in the log */
 } warm_sched_options;
 
 WARM_MUST_USE int warm_sched_new(const warm_sched_options *o, warm_sched **out, warm_err *err);
@@ -108,14 +122,17 @@ typedef struct warm_sched_status {
     warm_slot_status *slots; /* n_slots, owned by the caller's copy */
     uint32_t n_queued, n_running, n_parked, n_residents;
     size_t n_cells, n_cells_used;
-    /* counters since start; n_prompt_device, _ram and _computed are the sums of the answers' timings, from a prompt's end or its task's on */
-    uint64_t n_tasks, n_prompt_tokens, n_prompt_device, n_prompt_ram, n_prompt_computed, n_predicted, n_decode_steps,
+    /* counters since start; n_prompt_device, _ram, _disk and _computed are the sums of the answers' timings, from a prompt's end or its task's on */
+    uint64_t n_tasks, n_prompt_tokens, n_prompt_device, n_prompt_ram, n_prompt_disk, n_prompt_computed, n_predicted, n_decode_steps,
         n_busy_slot_steps;
     double prompt_seconds, predicted_seconds;
     size_t n_tokens_max;
     bool has_cache;
     warm_cache_stats cache;
     warm_store_stats store;
+    bool has_disk;
+    warm_disk_stats disk;
+    uint64_t n_disk_missed; /* blocks and snapshots that were gone before they were written */
 } warm_sched_status;
 
 /* [any] A copy of the status published after the latest step or end of a task, whose last event comes after that; free with

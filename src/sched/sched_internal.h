@@ -8,6 +8,7 @@
  *   report.c   events and log lines                         adapters.c whose adapters compute now
  *   embed.c    embeddings, between the steps
  *   shift.c    gaps that are closed by moving what follows
+ *   tier.c, tier_write.c, tier_plan.c, tier_fetch.c   the disk below the tree (tier.h)
  *   slot_state.c, slot_save.c, slot_restore.c   what slots keep when their task has ended (slot_state.h)
  *
  * A sequence is running (a slot owns it) or resident. It owns its units and lists its cells (pool.h). Invariants
@@ -59,6 +60,8 @@ struct warm_task {
     void (*emit)(void *ud, warm_event *ev);
     void *ud;
     uint64_t queued_ns;
+    struct warm_fetch *fetch; /* what comes from disk for it */
+    bool fetch_tried;
     warm_task *next;
 };
 
@@ -68,6 +71,8 @@ struct warm_task {
 #define WARM_POINT_PRIOR_BRANCH 1.0
 
 typedef struct warm_slot warm_slot;
+typedef struct warm_tier warm_tier;
+typedef struct warm_fetch warm_fetch;
 
 /* A resume point of a sequence that is not in the tree yet, because the units before it are not. */
 typedef struct warm_point {
@@ -117,7 +122,9 @@ struct warm_slot {
     warm_slot *leader;
     uint64_t leader_order, waiting_since_ns;
     size_t wait_pos;
-    size_t n_begun; /* where the computing of its prompt began, or will after its load */
+    bool fetched;              /* its fetch from disk is over */
+    size_t disk_from, disk_to; /* units that could not be taken up without it */
+    size_t n_begun;            /* where the computing of its prompt began, or will after its load */
     /* counts and times of the task */
     warm_task_timings t;
     uint64_t start_ns, first_token_ns;
@@ -161,7 +168,8 @@ struct warm_sched {
     warm_sched_options o;
     warm_engine *e;
     const warm_engine_info *info;
-    warm_kv *kv; /* NULL without cache */
+    warm_kv *kv;     /* NULL without cache */
+    warm_tier *tier; /* NULL without a disk */
     uint32_t n_slots, n_seqs;
     warm_slot *slots;
     warm_seq *seqs;
@@ -289,6 +297,20 @@ int warm__adapters_apply(warm_sched *s, warm_err *err);
 bool warm__compute(warm_sched *s);
 void warm__slot_fail(warm_sched *s, warm_slot *sl, const warm_err *err);
 void warm__load_end(warm_sched *s, warm_slot *sl);
+
+/* tier.c. Nothing happens without a disk. */
+int warm__tier_open(warm_sched *s, void (*wake)(void *ud), warm_err *err);
+void warm__tier_save(warm_sched *s); /* at the end: what is not on disk yet, within the time for it */
+void warm__tier_close(warm_sched *s);
+bool warm__tier_turn(warm_sched *s);
+uint64_t warm__tier_due(const warm_sched *s); /* when the next turn is due, if nothing happens before */
+/* Begins to fetch what is worth it of units[0..n) for a task that has `have` of them without. false: nothing is. */
+bool warm__tier_fetch(warm_sched *s, warm_task *t, const warm_unit *units, size_t n, size_t have);
+bool warm__tier_waits(const warm_task *t);
+void warm__tier_take(warm_slot *sl); /* notes what the fetch of its task has brought, and ends it */
+void warm__tier_give_up(warm_task *t);
+void warm__tier_note_scope(warm_sched *s, const warm_task *task);
+void warm__tier_stats(const warm_sched *s, warm_sched_status *st);
 
 /* shift.c */
 /* The context is full with this slot's units, and the user wants the oldest of them to go. */

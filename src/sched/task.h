@@ -21,16 +21,17 @@ typedef struct warm_task warm_task;
 
 enum warm_stop { WARM_STOP_NONE = 0, WARM_STOP_EOS, WARM_STOP_WORD, WARM_STOP_LIMIT };
 
-/* Where the prompt's units came from, and what that took. n_device + n_ram + n_computed = n_prompt. */
+/* Where the prompt's units came from, and what that took. n_device + n_ram + n_disk + n_computed = n_prompt. */
 typedef struct warm_task_timings {
     size_t n_prompt;
     size_t n_device;   /* units shared with or taken over from a sequence in the context */
     size_t n_shifted;  /* of these, those that were moved there, or stand behind such (n_cache_reuse) */
     size_t n_ram;      /* units loaded from host memory */
+    size_t n_disk;     /* the same of those that could only be taken up because of what came from disk */
     size_t n_computed; /* units decoded, the last one included */
     size_t n_predicted;
     double wait_ms;   /* in the queue */
-    double load_ms;   /* state calls for this task's loads */
+    double load_ms;   /* state calls for this task's loads, and its wait for the disk */
     double prompt_ms; /* from the start of the slot to the first token, loads included */
     double predicted_ms;
 } warm_task_timings;

@@ -385,6 +385,7 @@ int warm_sim_open(const warm_sim_options *o, warm_engine **out) {
                                  .ftype = "none",
                                  .arch = "sim",
                                  .build = "sim",
+                                 .backend = "sim",
                                  .chat_template = "",
                                  .bos_text = "",
                                  .eos_text = "",

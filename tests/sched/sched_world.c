@@ -47,9 +47,21 @@ void world_open(world *w, const world_options *o) {
                                  .now_ns = w->clock.now_ns,
                                  .clock_ud = w->clock.ud,
                                  .window = w->engine->info->n_window,
-                                 .snapshots = warm_state_has_snapshots(w->engine->info->state)};
+                                 .snapshots = warm_state_has_snapshots(w->engine->info->state),
+                                 .spill = o->disk_dir != NULL,
+                                 .spill_snapshots_only = !warm_state_has_ranges(w->engine->info->state)};
         assert(!warm_cache_new(&co, &w->cache, NULL));
     }
+    assert(!warm_worker_new("write", o->n_threads ? 1 : 0, &w->disk_writer, NULL));
+    assert(!warm_worker_new("read", o->n_threads, &w->disk_readers, NULL));
+    warm_sched_disk disk = {.dir = o->disk_dir,
+                            .read_only = o->disk_read_only,
+                            .backend = o->backend,
+                            .strict = o->backend != NULL,
+                            .limit_bytes = o->disk_bytes ? o->disk_bytes : 1ull << 30,
+                            .budget = &w->budget,
+                            .writer = w->disk_writer,
+                            .readers = w->disk_readers};
     warm_sched_options so = {.engine = w->engine,
                              .cache = w->cache,
                              .store = w->store,
@@ -59,7 +71,8 @@ void world_open(world *w, const world_options *o) {
                              .slice_ns = o->slice_ns,
                              .prefill_slice_ns = o->prefill_slice_ns,
                              .context_shift = o->context_shift,
-                             .slot_dir = o->slot_dir};
+                             .slot_dir = o->slot_dir,
+                             .disk = o->disk_dir ? &disk : NULL};
     assert(!warm_sched_new(&so, &w->sched, NULL));
 }
 
@@ -72,6 +85,8 @@ void world_close(world *w) {
         assert(w->budget.used_bytes == 0);
     }
     warm_worker_free(w->worker);
+    warm_worker_free(w->disk_writer);
+    warm_worker_free(w->disk_readers);
     assert(!warm_sim_poisoned(w->engine));
     w->engine->ops->close(w->engine);
 }
@@ -161,7 +176,7 @@ void request_run(world *w, request *r, const int32_t *prompt, size_t n, int32_t 
 
 void request_check(world *w, const request *r) {
     assert(r->ended && !r->failed);
-    assert(r->t.n_device + r->t.n_ram + r->t.n_computed == r->n_prompt);
+    assert(r->t.n_device + r->t.n_ram + r->t.n_disk + r->t.n_computed == r->n_prompt);
     uint64_t hash = warm_sim_hash_adapted(r->prompt, r->n_prompt, r->scales, WARM_SIM_ADAPTERS_MAX);
     int32_t *all = warm_xmalloc((r->n_prompt + r->n_got + 1) * sizeof *all);
     memcpy(all, r->prompt, r->n_prompt * sizeof *all);

@@ -17,7 +17,7 @@ typedef struct world {
     warm_budget budget;
     warm_store *store;
     warm_cache *cache;
-    warm_worker *worker;
+    warm_worker *worker, *disk_writer, *disk_readers;
     warm_sched *sched;
     uint64_t now_ns;
     warm_clock clock;
@@ -32,6 +32,10 @@ typedef struct world_options {
     uint64_t prefill_slice_ns;
     bool context_shift;
     const char *slot_dir; /* where slots are saved; NULL = nowhere */
+    const char *disk_dir; /* NULL = no tier below memory */
+    uint64_t disk_bytes;  /* 0 = 1 GiB */
+    bool disk_read_only;
+    const char *backend; /* given: only what it has computed is used */
 } world_options;
 
 /* Fills in, where o leaves it open, what a simulated engine of this kind costs: sim.n_window, the sizes of rows and snapshots, and their time. */
