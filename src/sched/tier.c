@@ -100,7 +100,8 @@ void warm__tier_give_up(warm_task *t) {
 }
 
 bool warm__tier_waits(const warm_task *t) {
-    return t->fetch && !warm__fetch_is_done(t->fetch);
+    const warm_fetch *f = t->fetch;
+    return f && !warm__fetch_is_done(f) && warm__sched_now(f->s) < f->until_ns;
 }
 
 void warm__tier_take(warm_slot *sl) {
@@ -157,7 +158,12 @@ bool warm__tier_turn(warm_sched *s) {
 }
 
 uint64_t warm__tier_due(const warm_sched *s) {
-    return s->tier ? warm__tier_write_due(s) : UINT64_MAX;
+    if (!s->tier) return UINT64_MAX;
+    uint64_t due = warm__tier_write_due(s);
+    for (const warm_fetch *f = s->tier->fetches; f; f = f->next) {
+        if (!f->ended && !warm__fetch_is_done(f) && f->until_ns < due) due = f->until_ns;
+    }
+    return due;
 }
 
 void warm__tier_note_scope(warm_sched *s, const warm_task *task) {

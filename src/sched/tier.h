@@ -14,7 +14,8 @@
  *  (1) The engine thread touches no file. What it does for the disk in one turn is bounded by a number of files.
  *  (2) What a fetch puts into the tree has the request's units, compared one by one, the sizes that this engine's state has, and checksums that
  *      were compared with the file's.
- *  (3) What is being written holds at most an eighth of the budget, or one file.
+ *  (3) A request waits for its fetch at most as long as computing would have taken, as far as that is known.
+ *  (4) What is being written holds at most an eighth of the budget, or one file.
  * Threads: [engine]. */
 #ifndef WARM_SCHED_TIER_H
 #define WARM_SCHED_TIER_H
@@ -54,6 +55,7 @@ struct warm_fetch {
     warm_flight flights[WARM_FETCH_WINDOW];
     size_t from, goal; /* where a request could be taken up before, and can be if all of it comes */
     uint64_t bytes;    /* of its files */
+    uint64_t until_ns; /* its request waits no longer: a disk that hangs costs no more than computing does */
     bool waited;       /* for another one that fetches the same */
     bool ended;        /* nobody waits for it any more */
 };

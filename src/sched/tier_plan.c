@@ -13,6 +13,7 @@
 #include "sched/tier.h"
 
 static const double assumed_bytes_per_ns = 0.5;
+static const uint64_t wait_unknown_ns = 30 * 1000000000ull, wait_least_ns = 100 * 1000000ull;
 
 static const warm_disk *disk_of(const warm_fetch *f) {
     return f->s->tier->disk;
@@ -138,8 +139,10 @@ static bool is_worth_it(warm_fetch *f, size_t have) {
         f->bytes += held(f, f->items[i].kind, f->items[i].key);
         if (f->items[i].rows) f->bytes += held(f, WARM_DISK_ROWS, f->items[i].key);
     }
-    double ns = (double)f->bytes / rate + (load > 0 ? (double)f->bytes / load : 0);
-    return cost.unit_ns <= 0 || ns < warm_prefill_ns(&cost, have, f->goal);
+    double ns = (double)f->bytes / rate + (load > 0 ? (double)f->bytes / load : 0), compute = warm_prefill_ns(&cost, have, f->goal);
+    bool known = cost.unit_ns > 0;
+    f->until_ns = warm__sched_now(s) + (known ? (uint64_t)compute : wait_unknown_ns) + wait_least_ns;
+    return !known || ns < compute;
 }
 
 bool warm__fetch_plan(warm_fetch *f, size_t have) {

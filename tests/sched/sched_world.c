@@ -53,7 +53,7 @@ void world_open(world *w, const world_options *o) {
         assert(!warm_cache_new(&co, &w->cache, NULL));
     }
     assert(!warm_worker_new("write", o->n_threads ? 1 : 0, &w->disk_writer, NULL));
-    assert(!warm_worker_new("read", o->n_threads, &w->disk_readers, NULL));
+    assert(!warm_worker_new("read", o->reader_thread ? 1 : o->n_threads, &w->disk_readers, NULL));
     warm_sched_disk disk = {.dir = o->disk_dir,
                             .read_only = o->disk_read_only,
                             .backend = o->backend,

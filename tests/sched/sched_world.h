@@ -35,6 +35,7 @@ typedef struct world_options {
     const char *disk_dir; /* NULL = no tier below memory */
     uint64_t disk_bytes;  /* 0 = 1 GiB */
     bool disk_read_only;
+    bool reader_thread;  /* reads have a thread of their own also without n_threads */
     const char *backend; /* given: only what it has computed is used */
 } world_options;
 

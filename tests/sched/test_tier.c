@@ -4,6 +4,7 @@
  * was too small to keep it, and nothing that is wrong is taken up. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,6 +313,42 @@ static void written_files_stay_below_the_limit(void **state) {
     world_close(&w);
 }
 
+static void hang(void *ud) {
+    atomic_bool *released = ud;
+    while (!atomic_load(released)) continue;
+}
+
+static void a_disk_that_hangs_holds_nobody_up_for_long(void **state) {
+    (void)state;
+    world w;
+    world_options o = options(WARM_STATE_RANGES);
+    int32_t prompt[MANY], other[MANY];
+    atomic_bool released = false;
+    request r;
+    world_open(&w, &o);
+    size_t n = talk(&w, prompt, 1000, 5);
+    world_close(&w);
+    o.reader_thread = true;
+    world_open(&w, &o);
+    tokens_fill(other, 600, 77);
+    request_run(&w, &r, other, 600, 5); /* what computing costs is known now */
+    request_free(&r);
+    warm_worker_post(w.disk_readers, hang, &released);
+    uint64_t begin = w.now_ns;
+    request_submit(&w, &r, prompt, n, &(request_options){.n_predict = 5, .id_slot = -1, .ignore_eos = true});
+    while (!r.ended) {
+        (void)warm_sched_step(w.sched);
+        w.now_ns += 1000000;
+    }
+    request_check(&w, &r);
+    assert_int_equal(r.t.n_computed, n);
+    /* Twice what computing takes, 300 us each, and a little. */
+    assert_true(w.now_ns - begin < 2 * n * 300000 + 200000000);
+    request_free(&r);
+    atomic_store(&released, true);
+    world_close(&w);
+}
+
 /* Talks that go on in turns, restarts, little memory, threads: whatever happens, each answer is the right one. */
 static void any_order_of_talks_and_restarts(void **state) {
     (void)state;
@@ -362,6 +399,7 @@ int main(void) {
         cmocka_unit_test_setup(a_request_that_is_cancelled_while_it_waits_leaves_nothing_behind, fresh),
         cmocka_unit_test_setup(two_requests_at_once_read_the_same_blocks_once, fresh),
         cmocka_unit_test_setup(written_files_stay_below_the_limit, fresh),
+        cmocka_unit_test_setup(a_disk_that_hangs_holds_nobody_up_for_long, fresh),
         cmocka_unit_test_setup(any_order_of_talks_and_restarts, fresh),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
