@@ -108,7 +108,7 @@ test('with half of its files damaged or gone every request is answered, and righ
     server = await start(args(model, dir));
     assert.deepEqual((await complete(server, { prompt })).tokens, whole.tokens);
     assert.equal(await server.stop(), 0);
-    assert.equal(checked(dir).status === 0, false);
+    assert.ok(fs.readdirSync(dir).some((name) => name.endsWith('.bad')));
 });
 
 test('a directory that is removed under the server is given up', async () => {
@@ -134,6 +134,6 @@ test('values that make no sense are refused', () => {
     for (const [flag, value] of [['--cache-disk-size', '0'], ['--cache-disk-size', '101%'], ['--cache-disk-size', '5X'], ['--cache-disk-write-limit', '-1'], ['--cache-disk', '']]) {
         const answer = run(flag, value);
         assert.equal(answer.status, 2, `${flag} ${value}`);
-        assert.match(answer.stderr, new RegExp(`${flag}: expected `));
+        assert.match(answer.stderr, new RegExp(`${flag}': expected `));
     }
 });
