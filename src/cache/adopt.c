@@ -122,7 +122,7 @@ no_body:
 
 /* The path has just been advanced and ends before the new block does. */
 static int insert(warm_cache *c, warm_path *p, const warm_block_save *s, const warm_unit *units) {
-    warm_block *b = p->block_, *added;
+    warm_block *b = p->block_, *added = NULL;
     bool behind = p->n_units == warm__block_end(b);
     if (behind && warm__block_full(b)) {
         if (p->n_units != s->start) return WARM_EAGAIN;

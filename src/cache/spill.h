@@ -35,7 +35,7 @@ typedef struct warm_spill {
 } warm_spill;
 
 /* The next to be written, of what has not changed since settled_ns (on the cache's clock; full blocks never change). Returns 1, 0 = there is none now,
- * or WARM_ENOMEM. It is not handed out again, whatever becomes of it, unless warm_spill_again is called. */
+ * or WARM_ENOMEM. It is not handed out again unless it is given back as not written. */
 WARM_MUST_USE int warm_spill_next(warm_cache *c, uint64_t settled_ns, warm_spill *out);
 /* The units [start, start + n_units), n_units of them into out. */
 void warm_spill_units(const warm_spill *x, warm_unit *out);

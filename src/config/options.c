@@ -47,7 +47,6 @@
 #define NO_ROUTER   "one process serves one model"
 #define NO_TOOLS    "the server runs no tools"
 #define NO_UI       "there is no chat page"
-#define NO_THINK    "reasoning is not told apart from the answer yet"
 #define NO_DOWNLOAD "models by name are not supported yet; give -m FILE"
 #define NO_CKPT     "where a prompt can be resumed is chosen by what that costs and saves, within --cache-ram"
 
@@ -281,17 +280,20 @@ static const warm_opt chat[] = {
     {ENGINE, BOOL, "--jinja", "--no-jinja", E("JINJA"), NULL,
      "render templates with Jinja; without it only built-in ones by name (default on)"},
     {ENGINE, STRING, "--chat-template-kwargs", NULL, E("CHAT_TEMPLATE_KWARGS"), "JSON", "values that every chat template gets"},
-    {IGNORED, STRING, "--reasoning-format", NULL, E("THINK"), "FORMAT", NO_THINK, QUIET("none")},
+    {ENGINE, STRING, "--reasoning-format", NULL, E("THINK"), "FORMAT",
+     "where an answer's reasoning goes: auto and deepseek: into a field of its own, none: it stays in the text (default auto)"},
     {ENGINE, STRING, "-rea,--reasoning", NULL, E("REASONING"), "on|off|auto",
      "whether the template asks the model to think first (default auto: if it can)"},
     {ENGINE, STRING, "--reasoning-effort", NULL, E("REASONING_EFFORT"), "LEVEL",
      "effort that the template asks for: low, medium, high, ... (default: the template's)"},
-    {IGNORED, INT, "--reasoning-budget", NULL, E("THINK_BUDGET"), "N", NO_THINK, QUIET("-1")},
-    {IGNORED, STRING, "--reasoning-budget-message", NULL, E("THINK_BUDGET_MESSAGE"), "TEXT", NO_THINK},
+    {ENGINE, INT, "--reasoning-budget", NULL, E("THINK_BUDGET"), "N",
+     "tokens of reasoning at most; -1: as many as the model likes (default)"},
+    {ENGINE, STRING, "--reasoning-budget-message", NULL, E("THINK_BUDGET_MESSAGE"), "TEXT",
+     "what is put at the end of reasoning that has used up its budget (default: nothing)"},
     {ENGINE, BOOL, "--reasoning-preserve", "--no-reasoning-preserve", E("REASONING_PRESERVE"), NULL,
      "keep the reasoning of earlier answers in the prompt, where the template can (default on)"},
-    {IGNORED, BOOL, "--skip-chat-parsing", "--no-skip-chat-parsing", E("SKIP_CHAT_PARSING"), NULL,
-     "answers are always passed on as they were generated", QUIET("1")},
+    {ENGINE, BOOL, "--skip-chat-parsing", "--no-skip-chat-parsing", E("SKIP_CHAT_PARSING"), NULL,
+     "pass answers on as they were generated: no reasoning and no calls are told apart (default off)"},
     {ENGINE, BOOL, "--prefill-assistant", "--no-prefill-assistant", E("PREFILL_ASSISTANT"), NULL,
      "continue a last message of the assistant instead of answering it (default on)"},
     {OURS, FLAG, "--spm-infill", NULL, NULL, NULL, "/infill puts the suffix in front of the prefix, as some models want it",

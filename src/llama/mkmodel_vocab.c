@@ -7,8 +7,8 @@
  * takes tools and is what agents' models use. Its 151,936 rows cost file size (at width 64, 10 MB of embeddings, which are Q8_0
  * whatever the type is, and 19 MB of output rows in F16), but hardly time, as output rows are read once per generated token: 800
  * tokens per second, and 15,000 of a prompt, on 2 cores. A vocabulary of 32k would leave room for wider layers, but none in the
- * package has a template with tools. The file names only three of its special tokens; those for filling in the middle get the names
- * that Qwen2.5 gives the same ids.
+ * package has a template with tools. The files name only three of their special tokens; those for filling in the middle and for reasoning get the names
+ * that Qwen2.5 and Qwen3 give the same ids.
  *
  * Generated text is made of " word" tokens. A client sends an answer back as text, and random tokens joined to a text are
  * tokenised to other tokens, so that no cache could ever match a turn that the model itself has written. Words that
@@ -37,6 +37,7 @@ typedef struct named_token {
 
 static const named_token qwen2_names[] = {{151659, "<|fim_prefix|>"}, {151660, "<|fim_middle|>"}, {151661, "<|fim_suffix|>"},
                                           {151662, "<|fim_pad|>"},    {151663, "<|repo_name|>"},  {151664, "<|file_sep|>"}};
+static const named_token qwen35_names[] = {{151667, "<think>"}, {151668, "</think>"}};
 
 static const struct family {
     const char *name, *template_file;
@@ -46,7 +47,7 @@ static const struct family {
     size_t n_names;
 } families[] = {
     {"qwen2", "Qwen-Qwen3-0.6B.jinja", "<|im_end|>", qwen2_names, sizeof qwen2_names / sizeof *qwen2_names},
-    {"qwen35", "Qwen3.5-4B.jinja", "<|im_end|>", NULL, 0},
+    {"qwen35", "Qwen3.5-4B.jinja", "<|im_end|>", qwen35_names, sizeof qwen35_names / sizeof *qwen35_names},
     {"llama-bpe", "meta-llama-Llama-3.1-8B-Instruct.jinja", "<|eot_id|>", NULL, 0},
     {"phi-3", "microsoft-Phi-3.5-mini-instruct.jinja", "<|end|>", NULL, 0},
     {"gemma-4", "google-gemma-4-31B-it.jinja", "<turn|>", NULL, 0},
