@@ -220,7 +220,7 @@ test('/tokenize and /detokenize name the field that is wrong', async () => {
 });
 
 test('unknown routes and methods', async () => {
-    for (const route of ['/', '/v1', '/v1/completions/', '//health', '/completion/x', '/v1/embeddings', '/slots/0/x'])
+    for (const route of ['/', '/v1', '/v1/completions/', '//health', '/completion/x', '/v1/audio/transcriptions', '/slots/0/x'])
         checkError(await server.get(route), 404, /File Not Found/, route);
     for (const route of ['/completion', '/tokenize', '/v1/chat/completions', '/slots/0']) {
         const answer = await server.get(route);
