@@ -222,7 +222,7 @@ test('json_schema and response_format', async () => {
     checkAnimal((await chat({ json_schema: schema, max_tokens: 400 })).choices[0].message.content);
     checkAnimal((await chat({ response_format: { type: 'json_schema', json_schema: { name: 'animal', schema } }, max_tokens: 400 })).choices[0].message.content);
     checkAnimal((await chat({ response_format: { type: 'json_object', schema }, max_tokens: 400 })).choices[0].message.content);
-    assert.match((await chat({ response_format: { type: 'json_object' } })).choices[0].message.content, /^\s*\{/);
+    assert.match((await chat({ response_format: { type: 'json_object' }, max_tokens: 64 })).choices[0].message.content, /^\s*\{/);
     const free = await chat({ ...repeatable, response_format: { type: 'text' } });
     assert.equal(free.choices[0].message.content, (await chat(repeatable)).choices[0].message.content);
 });
