@@ -8,7 +8,7 @@
  * that stay are copied into new ones, which are synced, before the old ones go. Before each reading phase the page cache is
  * dropped (as root by the system's switch, else file by file).
  *
- *   disk_layout DIR files|segments BLOCKS BYTES [BATCH_MIB] */
+ *   disk_layout [DIR files|segments BLOCKS BYTES [BATCH_MIB]]     without arguments: 2000 of 256 KiB in build/bench/disk_layout.tmp, both ways */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -337,17 +337,10 @@ static void clean(const struct bench *b) {
     closedir(d);
 }
 
-int main(int argc, char **argv) {
-    if (argc < 5) {
-        fprintf(stderr, "usage: disk_layout DIR files|segments BLOCKS BYTES [BATCH_MIB]; DIR is made, and emptied at the end\n");
-        return 2;
-    }
-    struct bench b = {.segments = strcmp(argv[2], "segments") == 0,
-                      .n = strtoul(argv[3], NULL, 10),
-                      .block_bytes = strtoul(argv[4], NULL, 10),
-                      .batch_bytes = (argc > 5 ? strtoul(argv[5], NULL, 10) : 64) << 20};
-    must(mkdir(argv[1], 0700) == 0, "make the directory");
-    b.dir = open(argv[1], O_RDONLY | O_DIRECTORY);
+static void run_in(char *dir, bool segments, size_t n, size_t block_bytes, size_t batch_mib) {
+    struct bench b = {.segments = segments, .n = n, .block_bytes = block_bytes, .batch_bytes = batch_mib << 20};
+    must(mkdir(dir, 0700) == 0, "make the directory");
+    b.dir = open(dir, O_RDONLY | O_DIRECTORY);
     must(b.dir >= 0 && b.block_bytes >= HEADER && b.n > 1, "open the directory");
     b.block = warm_xmalloc(b.block_bytes);
     b.where = warm_xcalloc(b.n, sizeof *b.where);
@@ -362,9 +355,22 @@ int main(int argc, char **argv) {
     run(&b);
     clean(&b);
     close(b.dir);
-    rmdir(argv[1]);
+    rmdir(dir);
     free(b.order);
     free(b.where);
     free(b.block);
+}
+
+int main(int argc, char **argv) {
+    const size_t batch_mib = argc > 5 ? strtoul(argv[5], NULL, 10) : 64;
+    if (argc > 1 && argc < 5) {
+        fprintf(stderr, "usage: disk_layout [DIR files|segments BLOCKS BYTES [BATCH_MIB]]; DIR is made, and emptied at the end\n");
+        return 2;
+    }
+    if (argc > 1) {
+        run_in(argv[1], strcmp(argv[2], "segments") == 0, strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10), batch_mib);
+        return 0;
+    }
+    for (int segments = 0; segments < 2; segments++) run_in("build/bench/disk_layout.tmp", segments, 2000, 256 << 10, batch_mib);
     return 0;
 }
