@@ -266,6 +266,25 @@ static inline const warm_disk_entry *rig_find(const rig *r, uint64_t conversatio
     return warm_disk_find(r->disk, kind, key);
 }
 
+/* Of the file of the path of the first n units. */
+static inline void rig_path(const rig *r, uint64_t conversation, enum warm_disk_kind kind, size_t n, char out[200]) {
+    uint8_t key[WARM_DISK_KEY_BYTES];
+    char name[WARM_DISK_NAME_BYTES];
+    rig_key(1, conversation, n, key);
+    warm_disk_name(kind, key, name);
+    snprintf(out, 200, "%.60s/%s", r->dir, name);
+}
+
+/* Changes bits of the byte there. */
+static inline void rig_flip(const char *path, off_t at, uint8_t bits) {
+    uint8_t x;
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pread(fd, &x, 1, at), 1);
+    x ^= bits;
+    assert_int_equal(pwrite(fd, &x, 1, at), 1);
+    close(fd);
+}
+
 static inline void rig_wait_read(rig *r, const warm_disk_read *x, enum warm_disk_read_state busy) {
     while (warm_disk_read_state_get(x) == busy) {
         (void)warm_disk_wait(r->disk, 1000000000);

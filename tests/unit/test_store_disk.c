@@ -6,23 +6,6 @@
 #include "base/hash.h"
 #include "store/disk_internal.h"
 
-static void path_of(const rig *r, uint64_t conversation, enum warm_disk_kind kind, size_t n, char out[200]) {
-    uint8_t key[WARM_DISK_KEY_BYTES];
-    char name[WARM_DISK_NAME_BYTES];
-    rig_key(1, conversation, n, key);
-    warm_disk_name(kind, key, name);
-    snprintf(out, 200, "%.60s/%s", r->dir, name);
-}
-
-static void flip(const char *path, off_t at) {
-    uint8_t x;
-    int fd = open(path, O_RDWR);
-    assert_int_equal(pread(fd, &x, 1, at), 1);
-    x ^= 4;
-    assert_int_equal(pwrite(fd, &x, 1, at), 1);
-    close(fd);
-}
-
 static warm_disk_stats stats(const rig *r) {
     warm_disk_stats st;
     warm_disk_stats_get(r->disk, &st);
@@ -141,12 +124,12 @@ static void a_damaged_file_is_put_aside(void **state) {
     struct stat st;
     rig_open(&r, threads_of(state), 64u << 20);
     rig_must_put(&r, 1, 0, 256, 20);
-    path_of(&r, 1, WARM_DISK_CELLS, 256, path);
+    rig_path(&r, 1, WARM_DISK_CELLS, 256, path);
     assert_int_equal(stat(path, &st), 0);
     size_t n = 0;
     for (off_t at = 0; at < st.st_size; at += at < 300 ? 7 : 397, n++) {
         for (int i = 0; i < 2; i++) {
-            flip(path, at);
+            rig_flip(path, at, 4);
             if (i) restart(&r); /* else it is found while it is read */
             const warm_disk_entry *e = rig_find(&r, 1, WARM_DISK_CELLS, 256);
             assert_true(e || i);
@@ -169,18 +152,18 @@ static void files_that_are_cut_off_foreign_or_misnamed_are_no_blocks(void **stat
     char path[200], other[200];
     rig_open(&r, threads_of(state), 64u << 20);
     put_conversation(&r, 1, 1024);
-    path_of(&r, 1, WARM_DISK_CELLS, 256, path);
+    rig_path(&r, 1, WARM_DISK_CELLS, 256, path);
     assert_int_equal(truncate(path, 5000), 0);
-    path_of(&r, 1, WARM_DISK_CELLS, 512, path);
+    rig_path(&r, 1, WARM_DISK_CELLS, 512, path);
     assert_int_equal(truncate(path, 0), 0);
-    path_of(&r, 1, WARM_DISK_CELLS, 768, path);
-    path_of(&r, 2, WARM_DISK_CELLS, 768, other);
+    rig_path(&r, 1, WARM_DISK_CELLS, 768, path);
+    rig_path(&r, 2, WARM_DISK_CELLS, 768, other);
     assert_int_equal(rename(path, other), 0);
     snprintf(path, sizeof path, "%.60s/notes.txt", r.dir);
     int fd = open(path, O_WRONLY | O_CREAT, 0600);
     assert_int_equal(write(fd, "mine", 4), 4);
     close(fd);
-    path_of(&r, 3, WARM_DISK_CELLS, 768, other);
+    rig_path(&r, 3, WARM_DISK_CELLS, 768, other);
     assert_int_equal(symlink(path, other), 0);
     restart(&r);
     assert_int_equal(stats(&r).n_damaged, 3);
@@ -210,8 +193,8 @@ static void a_newer_release_keeps_its_files_and_an_older_one_does_not(void **sta
     char newer[200], older[200];
     rig_open(&r, threads_of(state), 64u << 20);
     put_conversation(&r, 1, 512);
-    path_of(&r, 1, WARM_DISK_CELLS, 256, older);
-    path_of(&r, 1, WARM_DISK_CELLS, 512, newer);
+    rig_path(&r, 1, WARM_DISK_CELLS, 256, older);
+    rig_path(&r, 1, WARM_DISK_CELLS, 512, newer);
     set_version(newer, WARM_DISK_VERSION + 1);
     set_version(older, WARM_DISK_VERSION - 1);
     r.o.limit_bytes = 3 * warm_disk_held(4096 + 256 * 20);
@@ -340,10 +323,10 @@ static void what_is_only_read_is_not_changed(void **state) {
     rig_open(&r, threads_of(state), 64u << 20);
     put_conversation(&r, 1, 768);
     rig_stop(&r);
-    path_of(&r, 1, WARM_DISK_CELLS, 256, path);
-    flip(path, 6000);
-    path_of(&r, 1, WARM_DISK_CELLS, 512, path);
-    flip(path, 100);
+    rig_path(&r, 1, WARM_DISK_CELLS, 256, path);
+    rig_flip(path, 6000, 4);
+    rig_path(&r, 1, WARM_DISK_CELLS, 512, path);
+    rig_flip(path, 100, 4);
     snprintf(tmp, sizeof tmp, "%.60s/t-1-1.tmp", r.dir);
     close(open(tmp, O_CREAT | O_WRONLY, 0600));
     snprintf(path, sizeof path, "%.60s/%s", r.dir, WARM_DISK_LOCK);

@@ -5,23 +5,6 @@
 
 #include "tools/check.h"
 
-static void path_of(const rig *r, uint64_t conversation, size_t n, char out[200]) {
-    uint8_t key[WARM_DISK_KEY_BYTES];
-    char name[WARM_DISK_NAME_BYTES];
-    rig_key(1, conversation, n, key);
-    warm_disk_name(WARM_DISK_CELLS, key, name);
-    snprintf(out, 200, "%.60s/%s", r->dir, name);
-}
-
-static void flip(const char *path, off_t at) {
-    uint8_t x;
-    int fd = open(path, O_RDWR);
-    assert_int_equal(pread(fd, &x, 1, at), 1);
-    x ^= 16;
-    assert_int_equal(pwrite(fd, &x, 1, at), 1);
-    close(fd);
-}
-
 static void open_with_blocks(rig *r) {
     rig_open(r, 0, 64u << 20);
     for (size_t at = 0; at < 1024; at += 256) rig_must_put(r, 1, at, 256, 20);
@@ -71,11 +54,11 @@ static void what_nobody_can_use_is_removed_when_told_to(void **state) {
     char path[200], other[200];
     open_with_blocks(&r);
     rig_stop(&r);
-    path_of(&r, 1, 256, path);
-    flip(path, 4096 + 256 * 20 - 1); /* the last byte of the payload */
-    path_of(&r, 1, 512, path);
-    flip(path, 100);
-    path_of(&r, 1, 768, path);
+    rig_path(&r, 1, WARM_DISK_CELLS, 256, path);
+    rig_flip(path, 4096 + 256 * 20 - 1, 16); /* the last byte of the payload */
+    rig_path(&r, 1, WARM_DISK_CELLS, 512, path);
+    rig_flip(path, 100, 16);
+    rig_path(&r, 1, WARM_DISK_CELLS, 768, path);
     snprintf(other, sizeof other, "%.190s.bad", path);
     assert_int_equal(rename(path, other), 0);
     snprintf(other, sizeof other, "%.60s/t-1-2.tmp", r.dir);
