@@ -53,10 +53,14 @@ static size_t load_bytes(const warm_sched *s, const warm_seq *q, size_t n) {
     return bytes;
 }
 
+static uint64_t taken_in_by(const warm_cache_stats *st) {
+    return st->evicted_bytes + st->budget_used_bytes;
+}
+
 uint64_t warm__residents_taken_in(const warm_sched *s) {
     warm_cache_stats st = {0};
     if (s->kv) warm_cache_stats_get(s->o.cache, &st);
-    return st.evicted_bytes + st.budget_used_bytes;
+    return taken_in_by(&st);
 }
 
 /* Whether the cache takes in more than it has room for, q included, until q is asked for: what is running now, and of others as much again as
@@ -71,7 +75,7 @@ static bool will_be_evicted(const warm_sched *s, const warm_seq *q) {
         if (x && from < x->n_want) with_it += x->n_want - from;
     }
     double unit_bytes = st.n_units ? (double)st.budget_used_bytes / (double)st.n_units : 0;
-    double taken_in = (double)warm__residents_taken_in(s) - (double)q->saved_at_bytes;
+    double taken_in = (double)taken_in_by(&st) - (double)q->saved_at_bytes;
     return 2 * taken_in + unit_bytes * (double)with_it > (double)st.budget_limit_bytes;
 }
 

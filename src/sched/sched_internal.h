@@ -245,9 +245,9 @@ void warm__save_windows(warm_sched *s);
 void warm__residents_walked(warm_sched *s, size_t n_generating, size_t n_prefill);
 void warm__residents_answered(warm_sched *s, size_t n_tokens); /* an answer ended */
 /* Between admission, which may still want them, and the loads and steps that would go around them. */
+void warm__drop_dear_residents(warm_sched *s);
 /* Bytes that have gone into the cache. */
 uint64_t warm__residents_taken_in(const warm_sched *s);
-void warm__drop_dear_residents(warm_sched *s);
 
 /* admit.c */
 bool warm__admit(warm_sched *s);
