@@ -69,14 +69,14 @@ int warm_answer_add(warm_answer *a, const warm_params *p, const warm_event *ev, 
     return 0;
 }
 
-int warm_answer_read(warm_answer *a, const warm_params *p, const warm_event *ev, warm_err *err) {
+int warm_answer_read(warm_answer *a, const warm_params *p, const warm_event *ev) {
     warm_message *m = &a->message;
     if (!a->begun && p->continues && p->chat) {
-        int rc = warm_message_read(m, p->engine, p->chat, "", 0, true, err);
+        int rc = warm_message_read(m, p->engine, p->chat, "", 0, true);
         if (rc) return rc;
         warm_message_skip(m);
     }
     if (ev->text_len) warm_buf_append(&a->text, ev->text, ev->text_len);
-    if (warm_buf_err(&a->text)) return warm_err_set(err, WARM_ENOMEM, "out of memory for the answer");
-    return warm_message_read(m, p->engine, p->chat, a->text.data, a->text.len, ev->type != WARM_EV_DONE, err);
+    if (warm_buf_err(&a->text)) return WARM_ENOMEM;
+    return warm_message_read(m, p->engine, p->chat, a->text.data, a->text.len, ev->type != WARM_EV_DONE);
 }

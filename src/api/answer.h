@@ -31,8 +31,8 @@ typedef struct warm_answer {
 void warm_answer_init(warm_answer *a);
 void warm_answer_deinit(warm_answer *a);
 
-/* Chat: takes an event's text and reads all of it. */
-WARM_MUST_USE int warm_answer_read(warm_answer *a, const warm_params *p, const warm_event *ev, warm_err *err);
+/* Chat: takes an event's text and reads all of it. 0 or WARM_ENOMEM. */
+WARM_MUST_USE int warm_answer_read(warm_answer *a, const warm_params *p, const warm_event *ev);
 /* Takes what a TOKEN or DONE event adds to a whole answer. WARM_ENOMEM, or WARM_EFULL when probabilities pile up beyond reason. */
 WARM_MUST_USE int warm_answer_add(warm_answer *a, const warm_params *p, const warm_event *ev, warm_err *err);
 

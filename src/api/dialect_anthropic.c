@@ -27,9 +27,13 @@ static void steady_stamp(char *text, size_t len) {
     if (stamp && stamp + 9 < text + len && stamp[9] == ';') memset(stamp + 4, 'f', 5);
 }
 
+static void append(warm_buf *b, warm_jv *text) {
+    warm_buf_append(b, json_object_get_string(text), (size_t)json_object_get_string_len(text));
+}
+
 static void append_system(warm_buf *b, warm_jv *text) {
     size_t from = b->len;
-    warm_buf_append(b, json_object_get_string(text), (size_t)json_object_get_string_len(text));
+    append(b, text);
     if (!warm_buf_err(b)) steady_stamp(b->data + from, b->len - from);
 }
 
@@ -71,13 +75,12 @@ static int add_result(warm_jv *block, size_t i, warm_jv *results, warm_err *err)
     warm_buf_init(&text, TEXT_MAX);
     int rc = 0;
     if (warm_jis(content, json_type_string)) {
-        warm_buf_append(&text, json_object_get_string(content), (size_t)json_object_get_string_len(content));
+        append(&text, content);
     } else if (warm_jis(content, json_type_array)) {
         for (size_t k = 0; k < json_object_array_length(content) && !rc; k++) {
             warm_jv *part = json_object_array_get_idx(content, k), *t = warm_jget(part, "text");
             if (warm__is(part, "type", "image")) rc = no_images(err, i);
-            if (warm__is(part, "type", "text") && warm_jis(t, json_type_string))
-                warm_buf_append(&text, json_object_get_string(t), (size_t)json_object_get_string_len(t));
+            if (warm__is(part, "type", "text") && warm_jis(t, json_type_string)) append(&text, t);
         }
     } else if (content) {
         rc = blocks_expected(err, "tool_result.content", content);

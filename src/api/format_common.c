@@ -239,30 +239,25 @@ void warm__close_event(warm_json *j, warm_buf *out) {
     warm__sse_end(out);
 }
 
+/* How the answers of each kind are written. */
+static const struct {
+    void (*stream)(const warm_reply *r, size_t i, const warm_event *ev, warm_buf *out);
+    void (*whole)(const warm_reply *r, warm_buf *out);
+} formats[] = {
+    [WARM_API_NATIVE] = {warm__native_stream, warm__native_whole},
+    [WARM_API_TEXT] = {warm__text_stream, warm__text_whole},
+    [WARM_API_CHAT] = {warm__chat_stream, warm__chat_whole},
+    [WARM_API_RESPONSES] = {warm__responses_stream, warm__responses_whole},
+    [WARM_API_ANTHROPIC] = {warm__anthropic_stream, warm__anthropic_whole},
+};
+
 void warm_format_stream(const warm_reply *r, size_t i, const warm_event *ev, warm_buf *out) {
     bool chat = warm_api_is_chat(r->params->kind) && ev->type != WARM_EV_PROGRESS;
-    int rc = chat ? warm_answer_read(&r->answers[i], r->params, ev, NULL) : 0;
-    if (rc) {
+    int rc = chat ? warm_answer_read(&r->answers[i], r->params, ev) : 0;
+    if (rc)
         warm_buf_fail(out, rc);
-        return;
-    }
-    switch (r->params->kind) {
-    case WARM_API_TEXT:
-        warm__text_stream(r, i, ev, out);
-        break;
-    case WARM_API_CHAT:
-        warm__chat_stream(r, i, ev, out);
-        break;
-    case WARM_API_RESPONSES:
-        warm__responses_stream(r, i, ev, out);
-        break;
-    case WARM_API_ANTHROPIC:
-        warm__anthropic_stream(r, i, ev, out);
-        break;
-    case WARM_API_NATIVE:
-    case WARM_API_INFILL:
-        warm__native_stream(r, i, ev, out);
-    }
+    else
+        formats[r->params->kind].stream(r, i, ev, out);
 }
 
 void warm_format_stream_end(const warm_reply *r, warm_buf *out) {
@@ -282,25 +277,9 @@ void warm_format_stream_error(const warm_reply *r, const warm_failure *f, warm_b
 void warm_format_whole(const warm_reply *r, warm_buf *out) {
     for (size_t i = 0; warm_api_is_chat(r->params->kind) && i < r->n_answers; i++) {
         warm_answer *a = &r->answers[i];
-        int rc = warm_message_read(&a->message, r->params->engine, r->params->chat, a->text.data, a->text.len, false, NULL);
+        int rc = warm_message_read(&a->message, r->params->engine, r->params->chat, a->text.data, a->text.len, false);
         if (rc) warm_buf_fail(out, rc);
         if (rc) return;
     }
-    switch (r->params->kind) {
-    case WARM_API_TEXT:
-        warm__text_whole(r, out);
-        break;
-    case WARM_API_CHAT:
-        warm__chat_whole(r, out);
-        break;
-    case WARM_API_RESPONSES:
-        warm__responses_whole(r, out);
-        break;
-    case WARM_API_ANTHROPIC:
-        warm__anthropic_whole(r, out);
-        break;
-    case WARM_API_NATIVE:
-    case WARM_API_INFILL:
-        warm__native_whole(r, out);
-    }
+    formats[r->params->kind].whole(r, out);
 }

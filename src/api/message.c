@@ -21,7 +21,7 @@ void warm_message_deinit(warm_message *m) {
 }
 
 /* Room for what can be given out of it: a stretch of reasoning, one of text, and calls. */
-static int replace(warm_message *m, warm_chat_message next, warm_err *err) {
+static int replace(warm_message *m, warm_chat_message next) {
     size_t n_blocks = m->n_blocks + 2 + (next.n_calls > m->n_said_calls ? next.n_calls - m->n_said_calls : 0);
     warm_block *blocks = n_blocks > m->cap_blocks ? warm_realloc(m->blocks, 2 * n_blocks * sizeof *blocks) : m->blocks;
     if (blocks && n_blocks > m->cap_blocks) m->cap_blocks = 2 * n_blocks;
@@ -30,26 +30,25 @@ static int replace(warm_message *m, warm_chat_message next, warm_err *err) {
     if (ids) m->ids = ids;
     if (!blocks || (next.n_calls && !ids)) {
         free(next.memory);
-        return warm_err_set(err, WARM_ENOMEM, "out of memory for the answer");
+        return WARM_ENOMEM;
     }
     free(m->now.memory);
     m->now = next;
     return 0;
 }
 
-int warm_message_read(warm_message *m, warm_engine *e, const warm_chat *chat, const char *text, size_t len, bool partial,
-                      warm_err *err) {
+int warm_message_read(warm_message *m, warm_engine *e, const warm_chat *chat, const char *text, size_t len, bool partial) {
     const warm_chat_message plain = {.reasoning = "", .content = len ? text : "", .content_len = len};
     warm_chat_message next = {0};
     warm_err why = {0};
     m->whole = !partial;
     int rc = chat ? e->text->chat_parse(e, chat, text, len, partial, &next, &why) : 0;
-    if (rc == WARM_ENOMEM) return warm_err_set(err, rc, "%s", why.text);
-    if (!rc) return replace(m, chat ? next : plain, err);
+    if (rc == WARM_ENOMEM) return rc;
+    if (!rc) return replace(m, chat ? next : plain);
     bool said = m->n_blocks > 0;
     if (partial) return 0; /* more text may make sense of it */
     warm_log_warn("api", "an answer can't be read, %s: %s", said ? "its stream ends early" : "it is passed on as text", why.text);
-    return said ? 0 : replace(m, plain, err);
+    return said ? 0 : replace(m, plain);
 }
 
 static warm_block *last_block(warm_message *m) {

@@ -42,9 +42,9 @@ void warm_message_deinit(warm_message *m);
 
 /* Reads the answer up to now: text, all of it, which lives as long as what was read does (without a chat the message borrows it). partial: it
  * may go on. A whole text that is not of the chat's form is an answer of plain text, unless something of it was given out; then no more
- * is. Fails without memory only. */
+ * is. Returns 0 or WARM_ENOMEM. */
 WARM_MUST_USE int warm_message_read(warm_message *m, warm_engine *e, const warm_chat *chat, const char *text, size_t len,
-                                    bool partial, warm_err *err);
+                                    bool partial);
 /* Gives out something that is new; false: nothing is. */
 bool warm_message_next(warm_message *m, warm_delta *d);
 /* Everything that was read so far counts as said. */

@@ -24,7 +24,8 @@ typedef struct embed_call {
     warm_prompts prompts;
     warm_embed_input *inputs;
     float *numbers, *scales;
-    warm_err failed; /* what the engine says */
+    warm_err failed;                                   /* what the engine says */
+    int (*write)(struct embed_call *c, warm_err *err); /* the answer, once all is computed */
     /* embeddings */
     bool base64;
     int normalize;
@@ -84,8 +85,20 @@ static int reserve(embed_call *c, warm_err *err) {
     return warm_err_set(err, WARM_ENOMEM, "out of memory for the request");
 }
 
-static int submit(embed_call *c, void (*done)(void *ud, const warm_err *err), warm_err *err) {
+static int answer(warm_call *call, warm_err *err) {
+    embed_call *c = (embed_call *)call;
+    return c->failed.code ? warm_err_set(err, c->failed.code, "%s", c->failed.text) : c->write(c, err);
+}
+
+static void computed(void *ud, const warm_err *err) {
+    embed_call *c = ud;
+    c->failed = *err;
+    warm_call_resume(&c->call, answer);
+}
+
+static int submit(embed_call *c, int (*write)(embed_call *c, warm_err *err), warm_err *err) {
     int rc = reserve(c, err);
+    c->write = write;
     if (rc) return rc;
     float *at = c->numbers;
     for (size_t i = 0; i < c->prompts.n; i++) {
@@ -93,7 +106,8 @@ static int submit(embed_call *c, void (*done)(void *ud, const warm_err *err), wa
         c->inputs[i] = (warm_embed_input){.token = t->v, .n = t->n, .out = at};
         at += warm_embed_floats(c->call.api->engine->info, t->n);
     }
-    const warm_embed_order o = {.inputs = c->inputs, .n = c->prompts.n, .scales = c->scales, .done = done, .gone = gone, .ud = c};
+    const warm_embed_order o = {
+        .inputs = c->inputs, .n = c->prompts.n, .scales = c->scales, .done = computed, .gone = gone, .ud = c};
     warm_call_ref(&c->call);
     warm_sched_embed(c->call.api->sched, &o);
     return WARM_CALL_PENDING;
@@ -194,24 +208,16 @@ static void write_native(const embed_call *c, warm_json *j, const warm_engine_in
     warm_json_arr_end(j);
 }
 
-static int answer_embeddings(warm_call *call, warm_err *err) {
-    embed_call *c = (embed_call *)call;
-    const warm_engine_info *info = call->api->engine->info;
-    if (c->failed.code) return warm_err_set(err, c->failed.code, "%s", c->failed.text);
+static int write_embeddings(embed_call *c, warm_err *err) {
+    const warm_engine_info *info = c->call.api->engine->info;
     /* Each token's own ones are as computed. */
     for (size_t i = 0; i < c->prompts.n && info->pooling != WARM_POOLING_NONE; i++)
         normalize(c->inputs[i].out, info->n_embd_out, c->normalize);
     warm_json j;
-    warm_json_init(&j, &call->answer);
+    warm_json_init(&j, &c->call.answer);
     if (c->openai) return write_openai(c, &j, info->n_embd_out, err);
     write_native(c, &j, info);
     return 0;
-}
-
-static void embedded(void *ud, const warm_err *err) {
-    embed_call *c = ud;
-    c->failed = *err;
-    warm_call_resume(&c->call, answer_embeddings);
 }
 
 static int read_format(embed_call *c, warm_err *err) {
@@ -250,7 +256,7 @@ static int read_embeddings(warm_call *call, warm_err *err) {
     if (!rc) rc = read_format(c, err);
     if (!rc) rc = read_normalize(c, err);
     if (!rc) rc = read_inputs(c, err);
-    return rc ? rc : submit(c, embedded, err);
+    return rc ? rc : submit(c, write_embeddings, err);
 }
 
 /* ---- reranking ---- */
@@ -287,15 +293,13 @@ static void write_ranks(const embed_call *c, warm_json *j, const rank *ranks) {
     warm_json_arr_end(j);
 }
 
-static int answer_rerank(warm_call *call, warm_err *err) {
-    embed_call *c = (embed_call *)call;
-    if (c->failed.code) return warm_err_set(err, c->failed.code, "%s", c->failed.text);
+static int write_rerank(embed_call *c, warm_err *err) {
     rank *ranks = warm_malloc(c->prompts.n * sizeof *ranks);
     if (!ranks) return warm_err_set(err, WARM_ENOMEM, "out of memory for the answer");
     for (size_t i = 0; i < c->prompts.n; i++) ranks[i] = (rank){.index = i, .score = c->inputs[i].out[0]};
     qsort(ranks, c->prompts.n, sizeof *ranks, by_score);
     warm_json j;
-    warm_json_init(&j, &call->answer);
+    warm_json_init(&j, &c->call.answer);
     if (c->tei) {
         write_ranks(c, &j, ranks);
     } else {
@@ -308,12 +312,6 @@ static int answer_rerank(warm_call *call, warm_err *err) {
     }
     free(ranks);
     return 0;
-}
-
-static void ranked(void *ud, const warm_err *err) {
-    embed_call *c = ud;
-    c->failed = *err;
-    warm_call_resume(&c->call, answer_rerank);
 }
 
 static int read_documents(embed_call *c, warm_err *err) {
@@ -359,7 +357,7 @@ static int read_rerank(warm_call *call, warm_err *err) {
     int rc = warm_jread(call->body, call->body_len, &c->root, err);
     if (!rc) rc = read_rerank_options(c, err);
     if (!rc) rc = read_documents(c, err);
-    return rc ? rc : submit(c, ranked, err);
+    return rc ? rc : submit(c, write_rerank, err);
 }
 
 /* ---- handlers ---- */
